@@ -1,0 +1,5 @@
+"""``python -m tmsprep``."""
+
+from tmsprep.cli import main
+
+main()

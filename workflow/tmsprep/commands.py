@@ -1,0 +1,59 @@
+"""The sub-commands: each is made from the annotated signature of one function, imported only when asked for."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tmsprep import __version__, stages
+
+SUBCOMMANDS: dict[str, str] = {
+    "stage": "",
+    "beamf3": "tmsprep.scalp.beamf3:command",
+    "simulate": "tmsprep.simulate.command:command",
+    "circuits": "tmsprep.target.command:command",
+}
+"""Sub-command to ``module:function``; `stage` is run here."""
+
+
+def run_subcommand(name: str, words: Sequence[str]) -> int:
+    """Run ``tmsprep NAME WORDS...`` and return the exit status."""
+    if name == "stage":
+        return _run_stage(list(words))
+    module, _, function = SUBCOMMANDS[name].partition(":")
+    return _run(name, getattr(importlib.import_module(module), function), words)
+
+
+def _run_stage(words: list[str]) -> int:
+    if not words or words[0] in {"-h", "--help"}:
+        print("tmsprep stage NAME ...: run one stage on named files. Stages:\n  " + "\n  ".join(stages.STAGES))
+        return 0 if words else 2
+    stages.pin_threads()
+    function = stages.load(words[0])
+
+    @functools.wraps(function)
+    def runner(**arguments: Any) -> None:
+        bound = inspect.signature(function).bind(**arguments)
+        bound.apply_defaults()
+        stages.run(words[0], bound.arguments)
+
+    return _run(f"stage {words[0]}", runner, words[1:])
+
+
+def _run(name: str, function: Callable[..., Any], words: Sequence[str]) -> int:
+    from cyclopts import App, Parameter
+
+    # consume_multiple: "--echo a b c", which is what a rule's {input.echo:q} writes
+    app = App(
+        name=f"tmsprep {name}",
+        version=__version__,
+        help_format="markdown",
+        default_parameter=Parameter(consume_multiple=True),
+        result_action="return_value",
+    )
+    app.default(function)
+    result = app(list(words))
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,195 @@
+"""Writing files: complete or not at all, and byte-identical for identical content.
+
+Everything that ends in an output directory is written through this module. It knows no BIDS names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from tmsprep.errors import InputError
+
+_BLOCK = 1 << 20
+_QFORM_TOLERANCE_MM = 1e-3
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def temporary_twin(path: Path) -> Path:
+    """Return a name in the same folder to write to before `path` is published.
+
+    The whole name follows the prefix, because writers choose the format by the suffix.
+    """
+    return path.with_name(f".tmp-{os.getpid()}-{path.name}")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary twin of `path`; rename it to `path` if the block ends without an exception."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    twin = temporary_twin(path)
+    try:
+        yield twin
+        publish(twin, path)
+    finally:
+        twin.unlink(missing_ok=True)
+
+
+def publish(twin: Path, path: Path) -> None:
+    """Move a finished file to its final name, with the permissions that the user's umask asks for.
+
+    Some programs write with mode 0600 whatever the umask.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    twin.chmod(0o666 & ~umask)
+    os.replace(twin, path)
+
+
+def save_nifti(
+    path: Path,
+    data: ArrayLike,
+    affine_ras_mm: NDArray[np.float64],
+    *,
+    xform_code: int,
+    repetition_time_s: float | None = None,
+) -> None:
+    """Write a NIfTI-1 image with equal qform and sform.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.nii.gz`` or ``.nii``.
+    data
+        3D or 4D; written in its own type (bool as uint8, float64 as float32, int64 as int32).
+    affine_ras_mm
+        4 x 4, voxel indices to RAS+ mm.
+    xform_code
+        1 scanner, 2 aligned, 4 MNI152.
+    repetition_time_s
+        For 4D data, the time between volumes.
+    """
+    array = np.asarray(data)
+    narrow = {"b": np.uint8, "f8": np.float32, "i8": np.int32, "u8": np.uint32}
+    array = array.astype(narrow.get(array.dtype.str[1:], narrow.get(array.dtype.kind, array.dtype)))
+    image = nib.Nifti1Image(array, affine_ras_mm)
+    image.set_sform(affine_ras_mm, xform_code)
+    image.set_qform(affine_ras_mm, xform_code, strip_shears=True)
+    if not np.allclose(image.get_qform(), affine_ras_mm, atol=_QFORM_TOLERANCE_MM):
+        image.set_qform(None, 0)  # a sheared grid has no qform; writing a wrong one would move the image
+    image.header.set_xyzt_units("mm", "sec")
+    if repetition_time_s is not None:
+        image.header["pixdim"][4] = repetition_time_s
+    nib.save(image, path)
+
+
+def load_nifti(path: Path) -> nib.Nifti1Image:
+    """Open a NIfTI image (data not yet read), or say in one sentence why that is impossible.
+
+    Raises
+    ------
+    InputError
+        The file is absent, empty, or no NIfTI image.
+    """
+    if not path.exists():
+        raise InputError("the file is not there", where=path, action="check the path; DataLad users: get its content")
+    try:
+        image = nib.load(path)
+    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        raise InputError(
+            f"no readable NIfTI image ({error})", where=path, action="copy or convert the file again"
+        ) from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise InputError(f"the format is {type(image).__name__}", where=path, expected="NIfTI (.nii or .nii.gz)")
+    return image
+
+
+def read_data(image: nib.Nifti1Image, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
+    """Return the image's scaled data, or say that the file is cut short.
+
+    Raises
+    ------
+    InputError
+        The compressed stream or the file ends before the data do.
+    """
+    try:
+        return np.asarray(image.dataobj, dtype=dtype)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(
+            f"the image data end early or are damaged ({error})",
+            where=image.get_filename(),
+            expected=f"{image.shape} voxels as the header says",
+            action="copy or convert the file again",
+        ) from error
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON with the keys in the order given; NaN is refused."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    InputError
+        The file is absent or holds no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"no readable JSON ({error})", where=path, action="correct the file") from error
+    if not isinstance(content, dict):
+        raise InputError("the JSON is not an object", where=path, expected='{"Key": value, ...}')
+    return content
+
+
+def write_tsv(path: Path, table: pd.DataFrame, *, decimals: int = 6) -> None:
+    """Write a BIDS TSV: tabs, ``n/a`` for what is missing, floats with at most `decimals` digits after the point."""
+    rounded = table.copy()
+    for name in rounded.select_dtypes("float").columns:
+        rounded[name] = [_number(value, decimals) for value in rounded[name]]
+    rounded.to_csv(path, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+
+
+def _number(value: float, decimals: int) -> str:
+    if not np.isfinite(value):
+        return "n/a"
+    text = f"{value:.{decimals}f}".rstrip("0").rstrip(".")
+    return "0" if text in {"", "-0"} else text
+
+
+def read_tsv(path: Path, required: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a BIDS TSV (``n/a`` as missing) and check that it has the columns `required`.
+
+    Raises
+    ------
+    InputError
+        The file is absent, unreadable, or lacks a column.
+    """
+    try:
+        table = pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no readable TSV ({error})", where=path) from error
+    if missing := [name for name in required if name not in table.columns]:
+        raise InputError(f"missing column(s) {', '.join(missing)}", where=path, expected=", ".join(required))
+    return table

@@ -1,0 +1,138 @@
+"""What a stage run leaves behind for those who come later: a sidecar for each output.
+
+A sidecar is the same for the same inputs and version, whatever the machine: it names files by BIDS URIs, never by path,
+and holds no clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tmsprep import __version__
+from tmsprep.files import read_json, sha256, temporary_twin, write_json
+
+_SIDECAR_ENDINGS = (".nii.gz", ".nii", ".tsv", ".h5", ".txt", ".surf.gii")
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One run of one stage, as it happened."""
+
+    name: str
+    arguments: dict[str, Any]
+    inputs: dict[str, list[Path]]
+    outputs: dict[str, list[Path]]
+    started: float
+    """Seconds since the epoch."""
+    ended: float
+
+
+@cache
+def dataset_root(folder: Path) -> Path | None:
+    """Return the closest folder at or above `folder` that holds a ``dataset_description.json``."""
+    for candidate in (folder, *folder.parents):
+        if (candidate / "dataset_description.json").is_file():
+            return candidate
+    return None
+
+
+def bids_uri(path: Path, seen_from: Path) -> str:
+    """Name a file by a BIDS URI as seen from another file's dataset.
+
+    The dataset's ``DatasetLinks`` give the prefix; a file outside every linked dataset is named by its name alone, as
+    ``bids:unlinked:NAME`` (its sha256, recorded beside it, identifies it).
+    """
+    target = path.resolve()
+    own = dataset_root(seen_from.parent.resolve())
+    other = dataset_root(target.parent)
+    if other is None or own is None:
+        return f"bids:unlinked:{path.name}"
+    relative = target.relative_to(other).as_posix()
+    if other == own:
+        return f"bids::{relative}"
+    prefix = _links(own).get(other)
+    return f"bids:{prefix}:{relative}" if prefix else f"bids:unlinked:{path.name}"
+
+
+@cache
+def _links(root: Path) -> dict[Path, str]:
+    links = read_json(root / "dataset_description.json").get("DatasetLinks", {})
+    return {_linked_path(root, link): prefix for prefix, link in links.items()}
+
+
+def _linked_path(root: Path, link: str) -> Path:
+    return (root / link.removeprefix("file://")).resolve()
+
+
+def sidecar_path(path: Path) -> Path | None:
+    """Return where a file's sidecar belongs, or None for files that carry none."""
+    for ending in _SIDECAR_ENDINGS:
+        if path.name.endswith(ending):
+            return path.with_name(path.name.removesuffix(ending) + ".json")
+    return None
+
+
+def write_sidecars(run: StageRun, twins: Mapping[Path, Path], fields: Mapping[str, Any] | None) -> dict[Path, Path]:
+    """Write the sidecars of a finished run under temporary names.
+
+    Parameters
+    ----------
+    run
+        What ran.
+    twins
+        Output to the temporary file that holds its content.
+    fields
+        What the stage function returned.
+
+    Returns
+    -------
+    dict[Path, Path]
+        Sidecar to its temporary file, to be published with the outputs. JSON outputs take the fields themselves.
+    """
+    made: dict[Path, Path] = {}
+    for key, paths in run.outputs.items():
+        own = (fields or {}).get(key, {})
+        for index, path in enumerate(paths):
+            extra = own[index] if isinstance(own, list) else own
+            if path.suffix == ".json":
+                _extend_json(twins[path], _provenance(run, path) | dict(extra))
+            elif (sidecar := sidecar_path(path)) is not None and dataset_root(path.parent.resolve()):
+                content = dict(extra) | _provenance(run, path) | {"SHA256": sha256(twins[path])}
+                made[sidecar] = temporary_twin(sidecar)
+                write_json(made[sidecar], content)
+    return made
+
+
+def _extend_json(path: Path, extra: Mapping[str, Any]) -> None:
+    write_json(path, read_json(path) | dict(extra))
+
+
+def _provenance(run: StageRun, path: Path) -> dict[str, Any]:
+    sources = [source for paths in run.inputs.values() for source in paths]
+    return {
+        "Sources": [bids_uri(source, path) for source in sources],
+        "SourcesSHA256": [sha256(source) for source in sources],
+        "Command": command_line(run, path),
+        "GeneratedBy": [{"Name": "TMSPrep", "Version": __version__}],
+    }
+
+
+def command_line(run: StageRun, seen_from: Path) -> str:
+    """Return the command that ran, with BIDS URIs for paths."""
+    words = ["tmsprep", "stage", run.name]
+    for key, value in run.arguments.items():
+        if value is None:
+            continue
+        words.append("--" + key.replace("_", "-"))
+        values = value if isinstance(value, (list, tuple)) else [value]
+        words += [bids_uri(item, seen_from) if isinstance(item, Path) else _word(item) for item in values]
+    return " ".join(words)
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

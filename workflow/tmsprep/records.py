@@ -1,0 +1,163 @@
+"""What stages hand to each other beside images: targets, fiducials, scalp measurements.
+
+Plain frozen data with units in the field names, read and written as JSON or TSV. All points are scanner RAS+ mm of the T1w
+(``_ras_mm``) or RAS mm of a named template (``_mni_mm``: MNI152NLin2009cAsym).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tmsprep.files import read_json, read_tsv, write_json, write_tsv
+
+Point = tuple[float, float, float]
+
+
+class Status(StrEnum):
+    """Whether a result may be used."""
+
+    OK = "ok"
+    CAUTION = "caution"
+    ABSTAIN = "abstain"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One candidate site on the cortex."""
+
+    target_ras_mm: Point
+    target_mni_mm: Point
+    score: float
+    """Mean score of the cluster."""
+    peak_score: float
+    cluster_voxels: int
+    cluster_volume_mm3: float
+    depth_mm: float | None = None
+    """Distance to the nearest scalp point, where the stage was given the scalp."""
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """The outcome of the target stage for one participant (or session)."""
+
+    method: str
+    circuit: str
+    search_mask: str
+    status: Status
+    reasons: tuple[str, ...]
+    """Why the status is not ``ok``; also remarks that matter clinically."""
+    candidates: tuple[Candidate, ...]
+    """Best first; empty when no candidate exists."""
+    clean_minutes: float
+    mean_fd_mm: float
+    measures: dict[str, float] = field(default_factory=dict[str, float])
+    """Further numbers with their unit in the name, e.g. ``split_half_mm``, ``coverage_search_mask``."""
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> TargetResult:
+        """Read what `save` wrote; unknown keys (provenance) are left out."""
+        content = read_json(path)
+        candidates = tuple(
+            Candidate(**{**item, "target_ras_mm": _point(item["target_ras_mm"]), "target_mni_mm": _point(item["target_mni_mm"])})
+            for item in content["candidates"]
+        )
+        return cls(
+            method=content["method"],
+            circuit=content["circuit"],
+            search_mask=content["search_mask"],
+            status=Status(content["status"]),
+            reasons=tuple(content["reasons"]),
+            candidates=candidates,
+            clean_minutes=content["clean_minutes"],
+            mean_fd_mm=content["mean_fd_mm"],
+            measures=dict(content["measures"]),
+        )
+
+
+FIDUCIAL_NAMES = ("NAS", "INI", "LPA", "RPA")
+"""Nasion, inion, left and right preauricular point (tragus)."""
+
+
+@dataclass(frozen=True)
+class Fiducial:
+    """One anatomical landmark on the scalp."""
+
+    name: str
+    """One of `FIDUCIAL_NAMES`."""
+    position_ras_mm: Point
+    source: str
+    """``automatic`` or ``manual``."""
+    snapped_mm: float
+    """How far the template's point was moved to reach the scalp; 0 for manual ones."""
+    status: Status = Status.OK
+
+
+def save_fiducials(path: Path, fiducials: tuple[Fiducial, ...]) -> None:
+    """Write a TSV with columns name, x, y, z (scanner RAS mm), source, snapped_mm, status."""
+    rows = [
+        dict(zip(("name", "x", "y", "z"), (item.name, *item.position_ras_mm), strict=True))
+        | {"source": item.source, "snapped_mm": item.snapped_mm, "status": item.status.value}
+        for item in fiducials
+    ]
+    write_tsv(path, pd.DataFrame(rows), decimals=3)
+
+
+def load_fiducials(path: Path) -> dict[str, Fiducial]:
+    """Read the TSV that `save_fiducials` writes; a user's own needs only name, x, y, z."""
+    table = read_tsv(path, required=("name", "x", "y", "z"))
+    return {
+        str(row["name"]): Fiducial(
+            name=str(row["name"]),
+            position_ras_mm=(float(row["x"]), float(row["y"]), float(row["z"])),
+            source=str(row.get("source", "manual")),
+            snapped_mm=float(row.get("snapped_mm", 0.0)),
+            status=Status(row.get("status", "ok")),
+        )
+        for _, row in table.iterrows()
+    }
+
+
+@dataclass(frozen=True)
+class BeamF3Result:
+    """Beam F3 measured on the scalp of one participant. Lengths in mm, points in scanner RAS mm."""
+
+    nasion_inion_mm: float
+    tragus_tragus_mm: float
+    circumference_mm: float
+    x_mm: float
+    """Along the circumference, leftwards from the front midline."""
+    y_mm: float
+    """From the vertex towards the X mark."""
+    beamf3_ras_mm: Point
+    f3_ras_mm: Point
+    """The 10-20 position F3 on the same scalp."""
+    vertex_ras_mm: Point
+    status: Status
+    reasons: tuple[str, ...]
+    paths: dict[str, str]
+    """How each length was measured, in words."""
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> BeamF3Result:
+        """Read what `save` wrote; unknown keys (provenance) are left out."""
+        content: dict[str, Any] = {key: value for key, value in read_json(path).items() if key in cls.__annotations__}
+        points = {key: _point(content[key]) for key in ("beamf3_ras_mm", "f3_ras_mm", "vertex_ras_mm")}
+        return cls(**{**content, **points, "status": Status(content["status"]), "reasons": tuple(content["reasons"])})
+
+
+def _point(values: list[float]) -> Point:
+    x, y, z = (float(value) for value in values)
+    return (x, y, z)

@@ -1,0 +1,306 @@
+"""Affines, transforms and coordinate frames.
+
+The only module that flips an axis. Inside TMSPrep every point and every affine is RAS+ in mm; ITK and ANTs speak LPS, and
+the change between the two happens here alone.
+
+A transform named ``from-A_to-B`` resamples an image of A onto the grid of B. To do that it maps *points* of B to points
+of A: `Transform.pull_points` is that map, so points go from MNI to T1w by ``from-T1w_to-MNI...``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from tmsprep.errors import InputError
+
+if TYPE_CHECKING:
+    import ants
+
+Array = NDArray[np.float64]
+
+LPS_FROM_RAS: Array = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""4 x 4; its own inverse."""
+
+_SHEAR_TOLERANCE = 1e-3
+
+
+def apply_affine(affine: ArrayLike, points: ArrayLike) -> Array:
+    """Map points (..., 3) by a 4 x 4 affine."""
+    matrix = np.asarray(affine, dtype=np.float64)
+    return np.asarray(points, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def lps_from_ras(points_ras_mm: ArrayLike) -> Array:
+    """Return points (..., 3) in LPS mm."""
+    return np.asarray(points_ras_mm, dtype=np.float64) * [-1.0, -1.0, 1.0]
+
+
+def ras_from_lps(points_lps_mm: ArrayLike) -> Array:
+    """Return points (..., 3) in RAS mm."""
+    return lps_from_ras(points_lps_mm)
+
+
+def voxel_sizes(affine_ras_mm: ArrayLike) -> Array:
+    """Return the three voxel edges in mm."""
+    return np.linalg.norm(np.asarray(affine_ras_mm, dtype=np.float64)[:3, :3], axis=0)
+
+
+def is_sheared(affine_ras_mm: ArrayLike) -> bool:
+    """Tell whether the voxel axes are not at right angles (cosine above 1e-3)."""
+    matrix = np.asarray(affine_ras_mm, dtype=np.float64)[:3, :3]
+    directions = matrix / np.linalg.norm(matrix, axis=0)
+    return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR_TOLERANCE)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A voxel grid in space: `shape` in voxels, `affine_ras_mm` from voxel indices to RAS+ mm."""
+
+    shape: tuple[int, int, int]
+    affine_ras_mm: Array
+
+    @classmethod
+    def of(cls, image: nib.Nifti1Image) -> Grid:
+        """Return the grid of an image's first three axes."""
+        shape = tuple(int(size) for size in image.shape[:3])
+        return cls((shape[0], shape[1], shape[2]), np.asarray(image.affine, dtype=np.float64))
+
+    def points_ras_mm(self) -> Array:
+        """Return the voxel centres, (x*y*z, 3), last voxel axis fastest."""
+        indices = np.indices(self.shape, dtype=np.float64).reshape(3, -1).T
+        return apply_affine(self.affine_ras_mm, indices)
+
+    def with_zooms(self, zooms_mm: Sequence[float]) -> Grid:
+        """Return a grid that covers the same field of view along the same axes with other voxel edges in mm."""
+        old = voxel_sizes(self.affine_ras_mm)
+        new = np.asarray(zooms_mm, dtype=np.float64)
+        shape = np.maximum(np.ceil(np.asarray(self.shape) * old / new - 1e-6), 1).astype(int)
+        affine = self.affine_ras_mm.copy()
+        affine[:3, :3] = affine[:3, :3] / old * new
+        centre = apply_affine(self.affine_ras_mm, (np.asarray(self.shape) - 1) / 2)
+        affine[:3, 3] = centre - affine[:3, :3] @ ((shape - 1) / 2)
+        return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+
+    def contains(self, points_ras_mm: ArrayLike) -> NDArray[np.bool_]:
+        """Tell for each point (..., 3) whether it lies in the field of view (voxel centres' box)."""
+        voxels = apply_affine(np.linalg.inv(self.affine_ras_mm), points_ras_mm)
+        return np.all((voxels >= -0.5) & (voxels <= np.asarray(self.shape) - 0.5), axis=-1)
+
+
+class Transform:
+    """A spatial transform ``from-A_to-B``: one or more steps, each of which maps points of B towards A.
+
+    Use `load`, `from_matrix` or `followed_by` to make one.
+    """
+
+    def __init__(self, steps: Sequence[Any]) -> None:
+        self._steps = tuple(steps)
+
+    @classmethod
+    def load(cls, path: Path) -> Transform:
+        """Read an ITK transform: ``.h5`` composite, or ``.txt`` / ``.mat`` with one affine.
+
+        Raises
+        ------
+        InputError
+            The file is absent or of another kind.
+        """
+        import nitransforms as nt
+
+        if not path.exists():
+            raise InputError("the transform is not there", where=path)
+        if path.suffix == ".h5":
+            chain = nt.manip.TransformChain.from_filename(str(path), fmt="itk")
+            return cls(chain.transforms)
+        matrices = load_itk_affines(path)
+        if len(matrices) != 1:
+            raise InputError(f"holds {len(matrices)} transforms", where=path, expected="one affine")
+        return cls.from_matrix(matrices[0])
+
+    @classmethod
+    def from_matrix(cls, pull_matrix_ras_mm: ArrayLike) -> Transform:
+        """Make a transform of a 4 x 4 matrix that maps points of B to points of A, RAS+ mm."""
+        import nitransforms as nt
+
+        return cls([nt.linear.Affine(np.asarray(pull_matrix_ras_mm, dtype=np.float64))])
+
+    @classmethod
+    def identity(cls) -> Transform:
+        """Return the transform that moves nothing."""
+        return cls.from_matrix(np.eye(4))
+
+    def followed_by(self, later: Transform) -> Transform:
+        """Return ``from-A_to-C`` from this ``from-A_to-B`` and `later`, a ``from-B_to-C``."""
+        # nitransforms lists steps as ITK does: the last one is applied to the points of C first.
+        return Transform([*self._steps, *later._steps])
+
+    def pull_points(self, points_ras_mm: ArrayLike) -> Array:
+        """Map points (n, 3) of B to A, RAS+ mm."""
+        points = np.atleast_2d(np.asarray(points_ras_mm, dtype=np.float64))
+        for step in reversed(self._steps):
+            points = np.asarray(step.map(points), dtype=np.float64)
+        return points
+
+    def affine_part(self) -> Array:
+        """Return the product of the affine steps, as a 4 x 4 pull matrix (RAS+ mm); warps are left out."""
+        matrix = np.eye(4)
+        for step in reversed(self._steps):
+            if type(step).__name__ == "Affine":
+                matrix = np.asarray(step.matrix, dtype=np.float64) @ matrix
+        return matrix
+
+
+def resample(
+    data: NDArray[Any],
+    affine_ras_mm: Array,
+    grid: Grid,
+    transform: Transform | None = None,
+    *,
+    order: int = 3,
+    mask: NDArray[np.bool_] | None = None,
+    fill: float = 0.0,
+) -> NDArray[np.float32]:
+    """Resample 3D or 4D data onto a grid in one interpolation.
+
+    Parameters
+    ----------
+    data
+        (x, y, z) or (x, y, z, t) in the frame A.
+    affine_ras_mm
+        Of `data`.
+    grid
+        Where to, in the frame B.
+    transform
+        ``from-A_to-B``; identity if absent.
+    order
+        Spline order: 0 nearest, 1 linear, 3 cubic.
+    mask
+        Of `grid`'s shape: voxels outside it get `fill` and are not computed.
+    fill
+        Value outside the field of view.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape of `grid` (and t).
+    """
+    inside = np.ones(grid.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+    targets = apply_affine(grid.affine_ras_mm, np.argwhere(inside))
+    sources = targets if transform is None else transform.pull_points(targets)
+    voxels = apply_affine(np.linalg.inv(affine_ras_mm), sources).T
+    volumes = data[..., np.newaxis] if data.ndim == 3 else data
+    result = np.full((*grid.shape, volumes.shape[3]), fill, dtype=np.float32)
+    for index in range(volumes.shape[3]):
+        volume = np.asarray(volumes[..., index], dtype=np.float32)
+        result[inside, index] = ndimage.map_coordinates(volume, voxels, order=order, mode="constant", cval=fill)
+    return result[..., 0] if data.ndim == 3 else result
+
+
+_ITK_HEADER = "#Insight Transform File V1.0"
+
+
+def save_itk_affines(path: Path, pull_matrices_ras_mm: Sequence[ArrayLike]) -> None:
+    """Write affines as an ITK text file (LPS, AffineTransform), one transform each, in order."""
+    lines = [_ITK_HEADER]
+    for index, pull in enumerate(pull_matrices_ras_mm):
+        matrix = LPS_FROM_RAS @ np.asarray(pull, dtype=np.float64) @ LPS_FROM_RAS
+        numbers = [*matrix[:3, :3].ravel(), *matrix[:3, 3]]
+        lines += [
+            f"#Transform {index}",
+            "Transform: AffineTransform_double_3_3",
+            "Parameters: " + " ".join(f"{number:.12g}" for number in numbers),
+            "FixedParameters: 0 0 0",
+        ]
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def load_itk_affines(path: Path) -> list[Array]:
+    """Read an ITK text file of matrix-offset transforms; return 4 x 4 pull matrices (RAS+ mm).
+
+    Raises
+    ------
+    InputError
+        The file is no such file, or holds a transform that is no affine.
+    """
+    text = path.read_text(encoding="ascii", errors="replace")
+    if not text.startswith(_ITK_HEADER):
+        raise InputError("no ITK transform text file", where=path)
+    kinds = _itk_fields(text, "Transform:")
+    parameters = _itk_fields(text, "Parameters:")
+    centres = _itk_fields(text, "FixedParameters:")
+    if not kinds or not len(kinds) == len(parameters) == len(centres):
+        raise InputError("incomplete ITK transform text file", where=path)
+    return [_itk_matrix(path, *fields) for fields in zip(kinds, parameters, centres, strict=True)]
+
+
+def _itk_fields(text: str, key: str) -> list[str]:
+    return [line[len(key) :].strip() for line in text.splitlines() if line.startswith(key)]
+
+
+def _itk_matrix(path: Path, kind: str, parameters: str, centre: str) -> Array:
+    matrix = np.eye(4)
+    numbers = np.array(parameters.split(), dtype=np.float64)
+    fixed = np.array(centre.split(), dtype=np.float64)[:3]
+    if kind.startswith("Euler3DTransform"):
+        matrix[:3, :3] = _euler_zxy(*numbers[:3])
+        translation = numbers[3:6]
+    elif kind.startswith(("AffineTransform", "MatrixOffsetTransformBase")) and numbers.size == 12:
+        matrix[:3, :3] = numbers[:9].reshape(3, 3)
+        translation = numbers[9:]
+    else:
+        raise InputError(f"transform of kind {kind}", where=path, expected="AffineTransform or Euler3DTransform")
+    matrix[:3, 3] = translation + fixed - matrix[:3, :3] @ fixed
+    return LPS_FROM_RAS @ matrix @ LPS_FROM_RAS
+
+
+def _euler_zxy(x: float, y: float, z: float) -> Array:
+    """Rotation Rz Rx Ry, radians: ITK's default order (Euler3DTransform documentation)."""
+    cx, sx, cy, sy, cz, sz = np.cos(x), np.sin(x), np.cos(y), np.sin(y), np.cos(z), np.sin(z)
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return about_z @ about_x @ about_y
+
+
+def to_ants(data: NDArray[Any], affine_ras_mm: Array) -> ants.ANTsImage:
+    """Return a 3D array as an ANTs image at the same place in space.
+
+    Raises
+    ------
+    InputError
+        The grid is sheared: ANTs cannot represent it.
+    """
+    import ants
+
+    if is_sheared(affine_ras_mm):
+        raise InputError("the image grid is sheared", action="resample it to right-angled voxels first")
+    lps = LPS_FROM_RAS @ affine_ras_mm
+    spacing = voxel_sizes(lps)
+    return ants.from_numpy(
+        np.asarray(data, dtype=np.float32),
+        origin=[float(value) for value in lps[:3, 3]],
+        spacing=[float(value) for value in spacing],
+        direction=lps[:3, :3] / spacing,
+    )
+
+
+def from_ants(image: ants.ANTsImage) -> tuple[NDArray[np.float32], Array]:
+    """Return an ANTs image's data and its affine (RAS+ mm)."""
+    lps = np.eye(4)
+    lps[:3, :3] = np.asarray(image.direction) * np.asarray(image.spacing)
+    lps[:3, 3] = image.origin
+    return np.asarray(image.numpy(), dtype=np.float32), LPS_FROM_RAS @ lps
+
+
+def closest_canonical(data: NDArray[Any], affine_ras_mm: Array) -> tuple[NDArray[Any], Array]:
+    """Reorder and flip axes, without interpolation, so that they run closest to R, A, S; the place in space stays."""
+    image = nib.as_closest_canonical(nib.Nifti1Image(data, affine_ras_mm))
+    return np.asarray(image.dataobj), np.asarray(image.affine, dtype=np.float64)

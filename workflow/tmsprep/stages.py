@@ -1,0 +1,185 @@
+"""The stages: their names, and the one way to run any of them.
+
+A stage is one function whose signature is its command line (``tmsprep stage NAME --t1w ... --out-mask ...``). Parameters
+annotated `InFile` are read, parameters annotated `OutFile` are written. From that alone `run` checks the inputs, gives the
+function temporary names to write to, publishes all outputs together when it returns, and writes their sidecars.
+
+A stage function returns the fields that only it knows for the sidecars: ``{parameter: {"Field": value}}``, or a list of
+such objects for a list of outputs. It imports no other stage and knows no Snakemake.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from tmsprep.errors import ConfigurationError, InputError, ProcessingError
+from tmsprep.files import publish, temporary_twin
+
+
+class Role(Enum):
+    """What a path parameter of a stage is."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+InFile = Annotated[Path, Role.INPUT]
+"""A file that the stage reads."""
+OutFile = Annotated[Path, Role.OUTPUT]
+"""A file that the stage writes; it is given a temporary name with the same ending."""
+
+SidecarFields = dict[str, Any]
+"""What a stage function returns: parameter name to fields, or to a list of fields for a list of outputs."""
+
+STAGES: dict[str, str] = {
+    "check": "tmsprep.inputs.check:check_participant",
+    "anatomy": "tmsprep.preprocess.builtin.anatomy:prepare_anatomy",
+    "normalise": "tmsprep.preprocess.builtin.normalise:normalise_to_template",
+    "bold-reference": "tmsprep.preprocess.builtin.reference:estimate_reference_and_motion",
+    "fieldmap": "tmsprep.preprocess.builtin.fieldmap:prepare_fieldmap",
+    "coregister": "tmsprep.preprocess.builtin.coregister:coregister_to_t1w",
+    "bold-resample": "tmsprep.preprocess.builtin.resample:resample_echoes",
+    "confounds": "tmsprep.preprocess.builtin.confounds:compute_confounds",
+    "tedana": "tmsprep.denoise.multiecho:denoise_multiecho",
+    "denoise": "tmsprep.denoise.regress:denoise_run",
+    "target": "tmsprep.target.stage:find_target",
+    "scalp": "tmsprep.scalp.stage:reconstruct_scalp",
+    "beamf3": "tmsprep.scalp.stage:locate_beamf3",
+    "navigate": "tmsprep.navigate.stage:write_markers",
+    "report": "tmsprep.report.participant:write_participant_report",
+    "group": "tmsprep.report.group:write_group_report",
+    "describe": "tmsprep.provenance.describe:describe_dataset",
+}
+"""Stage name to ``module:function``; a module is imported only when its stage is asked for."""
+
+_SINGLE_THREAD = {
+    name: "1"
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+    )
+}
+
+
+def pin_threads() -> None:
+    """Give every numerical library one thread: some results depend on the number. Call before importing them."""
+    os.environ.update(_SINGLE_THREAD)
+
+
+def load(name: str) -> Callable[..., SidecarFields]:
+    """Import and return the function of a stage.
+
+    Raises
+    ------
+    ConfigurationError
+        No stage has that name.
+    """
+    if name not in STAGES:
+        raise ConfigurationError(f"no stage is called {name!r}", expected=", ".join(STAGES))
+    module, _, function = STAGES[name].partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Which parameters of a stage function are inputs and which are outputs."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> Signature:
+        """Read the roles from the annotations."""
+        hints = get_type_hints(function, include_extras=True)
+        names = [name for name in inspect.signature(function).parameters if name in hints]
+        return cls(
+            tuple(name for name in names if _role(hints[name]) is Role.INPUT),
+            tuple(name for name in names if _role(hints[name]) is Role.OUTPUT),
+        )
+
+
+def _role(hint: Any) -> Role | None:
+    if get_origin(hint) is Annotated:
+        for extra in get_args(hint)[1:]:
+            if isinstance(extra, Role):
+                return extra
+    for inner in get_args(hint):
+        if (role := _role(inner)) is not None:
+            return role
+    return None
+
+
+def paths_of(value: Any) -> list[Path]:
+    """Return the paths in an argument: none, one, or a list of them."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, Path) else list(value)
+
+
+def run(name: str, arguments: Mapping[str, Any]) -> None:
+    """Run a stage: inputs checked, outputs published together, sidecars written.
+
+    Raises
+    ------
+    TmsprepError
+        Whatever the stage found wrong; then no output exists.
+    """
+    from tmsprep.provenance.record import StageRun, write_sidecars
+
+    pin_threads()
+    function = load(name)
+    signature = Signature.of(function)
+    inputs = {key: paths_of(arguments.get(key)) for key in signature.inputs}
+    outputs = {key: paths_of(arguments.get(key)) for key in signature.outputs}
+    _require_inputs(inputs)
+    twins = {path: temporary_twin(path) for paths in outputs.values() for path in paths}
+    started = time.time()
+    try:
+        for path in twins:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        fields = function(**_with_twins(arguments, signature.outputs, twins))
+        _require_outputs(name, twins)
+        record = StageRun(name, dict(arguments), inputs, outputs, started, time.time())
+        twins |= write_sidecars(record, twins, fields)
+        for path, twin in twins.items():
+            publish(twin, path)
+    finally:
+        for twin in twins.values():
+            twin.unlink(missing_ok=True)
+
+
+def _require_inputs(inputs: Mapping[str, Sequence[Path]]) -> None:
+    for key, paths in inputs.items():
+        for path in paths:
+            if not path.is_file():
+                raise InputError(f"the file for --{key.replace('_', '-')} is not there", where=path)
+
+
+def _require_outputs(name: str, twins: Mapping[Path, Path]) -> None:
+    for path, twin in twins.items():
+        if not twin.is_file():
+            raise ProcessingError(f"stage {name} ended without writing it", where=path)
+
+
+def _with_twins(
+    arguments: Mapping[str, Any], outputs: Sequence[str], twins: Mapping[Path, Path]
+) -> dict[str, Any]:
+    changed = dict(arguments)
+    for key in outputs:
+        value = arguments.get(key)
+        if isinstance(value, Path):
+            changed[key] = twins[value]
+        elif value is not None:
+            changed[key] = [twins[path] for path in value]
+    return changed
