@@ -4,3 +4,5 @@ Research software, not a medical device: a clinician decides.
 """
 
 __version__ = "0.1.0"
+
+DISCLAIMER = "Research software, not a medical device: a clinician decides."

@@ -40,9 +40,11 @@ SidecarFields = dict[str, Any]
 """What a stage function returns: parameter name to fields, or to a list of fields for a list of outputs."""
 
 STAGES: dict[str, str] = {
+    "plan": "tmsprep.inputs.table:write_plan_table",
     "check": "tmsprep.inputs.check:check_participant",
     "anatomy": "tmsprep.preprocess.builtin.anatomy:prepare_anatomy",
     "normalise": "tmsprep.preprocess.builtin.normalise:normalise_to_template",
+    "merge-sidecars": "tmsprep.sidecars:merge_sidecars",
     "bold-reference": "tmsprep.preprocess.builtin.reference:estimate_reference_and_motion",
     "fieldmap": "tmsprep.preprocess.builtin.fieldmap:prepare_fieldmap",
     "coregister": "tmsprep.preprocess.builtin.coregister:coregister_to_t1w",

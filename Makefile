@@ -1,0 +1,38 @@
+# The two commands of the README, and the ones that developers use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= 2
+
+.PHONY: install test example bench lint docs clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "TMSPrep needs Python 3.11 or later; $(PYTHON) is older. Give another one: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "Cannot make a virtual environment. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: install
+	$(BIN)/python -m pytest
+
+example: install
+	$(BIN)/tmsprep bids_example example_output participant group --preproc builtin --circuit example --nprocs $(CORES)
+
+bench: install
+	@mkdir -p bench/results
+	@for script in bench/[a-z]*.py; do \
+		echo "== $$script"; $(BIN)/python $$script --json bench/results/$$(basename $$script .py).json $(BENCH_FLAGS) || exit 1; \
+	done
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf example_output .pytest_cache .ruff_cache .hypothesis

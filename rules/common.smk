@@ -1,0 +1,71 @@
+# What all rules share: the study (options and plan), where things go, and the form of the wildcards.
+import os
+import sys
+from pathlib import Path
+
+from tmsprep.preprocess.contract import Anatomy, Functional, BOLD
+from tmsprep.study import DRAFT_FOLDER, Study, anat_stem, folder_of_stem, unit_folder, unit_label, unit_stem
+
+# `tmsprep` is the one beside this Python, also where the environment was not activated
+os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
+
+STUDY = Study.from_config({key: value for key, value in config.items() if key != "finished_only"})
+OPTIONS = STUDY.options
+
+OUT = STUDY.tmsprep.as_posix()
+WORK = OPTIONS.work.as_posix()
+LOGS = f"{OUT}/logs"
+BENCHMARKS = f"{OUT}/benchmarks"
+DESCRIPTIONS = [
+    f"{OPTIONS.output_dir.as_posix()}/{dataset}/dataset_description.json" for dataset in STUDY.datasets()
+]
+NIBS = f"{OUT}/{{folder}}/{DRAFT_FOLDER}"
+SCALP = f"{OUT}/{{folder}}/anat/{{anat}}_space-T1w_desc-scalp.surf.gii"
+FIDUCIALS = str(OPTIONS.fiducials) if OPTIONS.fiducials else []
+# a circuit is a shipped one by name, or a file
+CIRCUIT_FILE = OPTIONS.circuit if Path(OPTIONS.circuit).suffix in {".gz", ".nii"} else []
+CIRCUIT_WORDS = ["--circuit-file", CIRCUIT_FILE] if CIRCUIT_FILE else ["--circuit", OPTIONS.circuit]
+
+
+wildcard_constraints:
+    folder=r"sub-[0-9A-Za-z]+(/ses-[0-9A-Za-z]+)?",
+    anat=r"sub-[0-9A-Za-z]+(_ses-[0-9A-Za-z]+)?",
+    run=r"sub-[0-9A-Za-z]+_[-_0-9A-Za-z]+",
+    bold=r"sub-[0-9A-Za-z]+_[-_0-9A-Za-z]+",
+    unit=r"sub-[0-9A-Za-z]+(_ses-[0-9A-Za-z]+)?(_task-[0-9A-Za-z]+)?",
+    label=r"sub-[0-9A-Za-z]+(_ses-[0-9A-Za-z]+)?",
+
+
+def anat(item):
+    "Input function: the T1w's contract file for a rule with the wildcard anat, run or unit."
+    return lambda wildcards: STUDY.anatomy(item, anat_of(wildcards))
+
+
+def func(item):
+    "Input function: the run's contract file."
+    return lambda wildcards: STUDY.functional(item, wildcards.run)
+
+
+def anat_of(wildcards):
+    if "anat" in wildcards.keys():
+        return wildcards.anat
+    if "run" in wildcards.keys():
+        return STUDY.anat_of_run(wildcards.run)
+    return anat_stem(STUDY.units[wildcards.unit])
+
+
+def run_outputs(pattern):
+    "Input function: a pattern with folder and run, for each run of the unit."
+    return lambda wildcards: [
+        pattern.format(folder=folder_of_stem(run), run=run) for run in STUDY.run_stems(wildcards.unit)
+    ]
+
+
+def anat_output(pattern):
+    "Input function: a pattern with folder and anat, for the T1w of the unit."
+    return lambda wildcards: pattern.format(folder=folder_of_stem(anat_of(wildcards)), anat=anat_of(wildcards))
+
+
+def option(name, value):
+    "A command line's words for an option that may be absent, quoted by Snakemake's :q."
+    return [] if value in (None, "", []) else [name, *(value if isinstance(value, list) else [str(value)])]

@@ -1,0 +1,82 @@
+# Multi-echo denoising and nuisance regression; single-echo runs skip tedana.
+TED = STUDY.tedana.as_posix()
+TED_FUNC = f"{TED}/{{folder}}/func/{{run}}"
+TMS_FUNC = f"{OUT}/{{folder}}/func/{{run}}"
+
+
+def series_to_clean(wildcards):
+    "tedana's denoised series, or the preprocessed one of a single-echo run."
+    if STUDY.is_multi_echo(wildcards.run):
+        return f"{TED}/{wildcards.folder}/func/{wildcards.run}_desc-denoised_bold.nii.gz"
+    return STUDY.echoes(wildcards.run)[0]
+
+
+rule tedana:
+    "TE-dependent denoising of a run with three or more echoes."
+    input:
+        echo=lambda wildcards: STUDY.echoes(wildcards.run),
+        echo_sidecar=lambda wildcards: [path.replace(".nii.gz", ".json") for path in STUDY.echoes(wildcards.run)],
+        mask=func(Functional.BRAIN_MASK),
+        confounds=func(Functional.CONFOUNDS),
+    output:
+        denoised=f"{TED_FUNC}_desc-denoised_bold.nii.gz",
+        optcom=f"{TED_FUNC}_desc-optcom_bold.nii.gz",
+        mixing=f"{TED_FUNC}_desc-ICA_mixing.tsv",
+        metrics=f"{TED_FUNC}_desc-tedana_metrics.tsv",
+        t2star=f"{TED_FUNC}_T2starmap.nii.gz",
+        s0=f"{TED_FUNC}_S0map.nii.gz",
+        adaptive_mask=f"{TED_FUNC}_desc-adaptiveGoodSignal_mask.nii.gz",
+        summary=f"{WORK}/{{folder}}/{{run}}_tedana.json",
+    params:
+        seed=OPTIONS.seed,
+    log:
+        f"{LOGS}/{{folder}}/{{run}}_tedana.log",
+    benchmark:
+        f"{BENCHMARKS}/{{folder}}/{{run}}_tedana.tsv"
+    resources:
+        mem_mb=5000,
+        runtime=120,
+    shell:
+        "tmsprep stage tedana --echo {input.echo:q} --echo-sidecar {input.echo_sidecar:q} --mask {input.mask:q}"
+        " --confounds {input.confounds:q} --out-denoised {output.denoised:q} --out-optcom {output.optcom:q}"
+        " --out-mixing {output.mixing:q} --out-metrics {output.metrics:q} --out-t2star {output.t2star:q}"
+        " --out-s0 {output.s0:q} --out-adaptive-mask {output.adaptive_mask:q} --out-summary {output.summary:q}"
+        " --seed {params.seed} > {log:q} 2>&1"
+
+
+rule denoise:
+    "One regression, then one interpolation to the T1w and one to the standard space."
+    input:
+        bold=series_to_clean,
+        mask=func(Functional.BRAIN_MASK),
+        confounds=func(Functional.CONFOUNDS),
+        boldref_to_t1w=func(Functional.BOLDREF_TO_T1W),
+        t1w_to_mni=anat(Anatomy.T1W_TO_MNI),
+        t1w=anat(Anatomy.T1W),
+        t1w_mask=anat(Anatomy.BRAIN_MASK),
+        described=ancient(f"{OUT}/dataset_description.json"),
+    output:
+        t1w_bold=f"{TMS_FUNC}_space-T1w_desc-denoised_bold.nii.gz",
+        t1w_mask=f"{TMS_FUNC}_space-T1w_desc-brain_mask.nii.gz",
+        mni_bold=f"{TMS_FUNC}_space-MNI152NLin2009cAsym_desc-denoised_bold.nii.gz",
+        mni_mask=f"{TMS_FUNC}_space-MNI152NLin2009cAsym_desc-brain_mask.nii.gz",
+        regressors=f"{TMS_FUNC}_desc-regressors_timeseries.tsv",
+        summary=f"{WORK}/{{folder}}/{{run}}_denoise.json",
+    params:
+        fd=OPTIONS.fd_threshold_mm,
+        gsr="--global-signal" if OPTIONS.global_signal else "--no-global-signal",
+        fwhm=OPTIONS.smoothing_fwhm_mm,
+    log:
+        f"{LOGS}/{{folder}}/{{run}}_denoise.log",
+    benchmark:
+        f"{BENCHMARKS}/{{folder}}/{{run}}_denoise.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "tmsprep stage denoise --bold {input.bold:q} --mask {input.mask:q} --confounds {input.confounds:q}"
+        " --boldref-to-t1w {input.boldref_to_t1w:q} --t1w-to-mni {input.t1w_to_mni:q} --t1w {input.t1w:q}"
+        " --t1w-mask {input.t1w_mask:q} --out-t1w-bold {output.t1w_bold:q} --out-t1w-mask {output.t1w_mask:q}"
+        " --out-mni-bold {output.mni_bold:q} --out-mni-mask {output.mni_mask:q} --out-regressors {output.regressors:q}"
+        " --out-summary {output.summary:q} --fd-threshold-mm {params.fd} {params.gsr} --smoothing-fwhm-mm {params.fwhm}"
+        " > {log:q} 2>&1"

@@ -1,0 +1,20 @@
+# Who made the outputs, of what.
+
+
+rule describe:
+    "A derivative dataset's description, with the whole GeneratedBy chain."
+    output:
+        description=f"{OPTIONS.output_dir.as_posix()}/{{dataset}}/dataset_description.json",
+        bidsignore=f"{OPTIONS.output_dir.as_posix()}/{{dataset}}/.bidsignore",
+    wildcard_constraints:
+        dataset="tmsprep|tedana|tmsprep-builtin",
+    params:
+        links=lambda wildcards: [f"{name}={path}" for name, path in STUDY.links(wildcards.dataset).items()],
+    log:
+        f"{LOGS}/describe_{{dataset}}.log",
+    resources:
+        mem_mb=500,
+        runtime=5,
+    shell:
+        "tmsprep stage describe --dataset {wildcards.dataset} --link {params.links:q}"
+        " --out-description {output.description:q} --out-bidsignore {output.bidsignore:q} > {log:q} 2>&1"

@@ -1,0 +1,47 @@
+# The scalp, its landmarks, and Beam F3 on it.
+
+
+rule scalp:
+    "Head mask, scalp surface and fiducials of a T1w."
+    input:
+        t1w=STUDY.contract(Anatomy.T1W),
+        t1w_to_mni=STUDY.contract(Anatomy.T1W_TO_MNI),
+        fiducials=FIDUCIALS,
+        described=ancient(f"{OUT}/dataset_description.json"),
+    output:
+        head_mask=f"{OUT}/{{folder}}/anat/{{anat}}_space-T1w_desc-head_mask.nii.gz",
+        scalp=SCALP,
+        fiducials=f"{NIBS}/{{anat}}_fiducials.tsv",
+        picture=f"{NIBS}/{{anat}}_scalp.png",
+    params:
+        fiducials=option("--fiducials-file", FIDUCIALS),
+    log:
+        f"{LOGS}/{{folder}}/{{anat}}_scalp.log",
+    benchmark:
+        f"{BENCHMARKS}/{{folder}}/{{anat}}_scalp.tsv"
+    resources:
+        mem_mb=3000,
+        runtime=15,
+    shell:
+        "tmsprep stage scalp --t1w {input.t1w:q} --t1w-to-mni {input.t1w_to_mni:q} {params.fiducials:q}"
+        " --out-head-mask {output.head_mask:q} --out-scalp {output.scalp:q} --out-fiducials {output.fiducials:q}"
+        " --out-picture {output.picture:q} > {log:q} 2>&1"
+
+
+rule beamf3:
+    "Tape lengths and the Beam F3 point on the scalp."
+    input:
+        scalp=SCALP,
+        fiducials=f"{NIBS}/{{anat}}_fiducials.tsv",
+    output:
+        result=f"{NIBS}/{{anat}}_beamf3.json",
+    log:
+        f"{LOGS}/{{folder}}/{{anat}}_beamf3.log",
+    benchmark:
+        f"{BENCHMARKS}/{{folder}}/{{anat}}_beamf3.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    shell:
+        "tmsprep stage beamf3 --scalp {input.scalp:q} --fiducials {input.fiducials:q} --out-result {output.result:q}"
+        " > {log:q} 2>&1"

@@ -1,0 +1,39 @@
+# The individual target in the left DLPFC.
+
+
+rule target:
+    "Score the voxels of the search mask and choose a site."
+    input:
+        bold=run_outputs(f"{OUT}/{{folder}}/func/{{run}}_space-T1w_desc-denoised_bold.nii.gz"),
+        bold_mask=run_outputs(f"{OUT}/{{folder}}/func/{{run}}_space-T1w_desc-brain_mask.nii.gz"),
+        regressors=run_outputs(f"{OUT}/{{folder}}/func/{{run}}_desc-regressors_timeseries.tsv"),
+        summary=run_outputs(f"{WORK}/{{folder}}/{{run}}_denoise.json"),
+        t1w=anat(Anatomy.T1W),
+        gm=anat(Anatomy.GM),
+        t1w_to_mni=anat(Anatomy.T1W_TO_MNI),
+        mni_to_t1w=anat(Anatomy.MNI_TO_T1W),
+        scalp=anat_output(SCALP),
+        circuit_file=CIRCUIT_FILE,
+    output:
+        scores=f"{OUT}/{{folder}}/func/{{unit}}_space-T1w_desc-circuit_statmap.nii.gz",
+        result=f"{NIBS}/{{unit}}_desc-circuit_target.json",
+    params:
+        circuit=CIRCUIT_WORDS,
+        method=OPTIONS.method.value,
+        search_mask=OPTIONS.search_mask,
+        depth=OPTIONS.max_depth_mm,
+        polarity="--force-polarity" if OPTIONS.force_polarity else "--no-force-polarity",
+        seed=OPTIONS.seed,
+    log:
+        f"{LOGS}/{{folder}}/{{unit}}_target.log",
+    benchmark:
+        f"{BENCHMARKS}/{{folder}}/{{unit}}_target.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "tmsprep stage target --bold {input.bold:q} --bold-mask {input.bold_mask:q} --regressors {input.regressors:q}"
+        " --summary {input.summary:q} --t1w {input.t1w:q} --gm {input.gm:q} --t1w-to-mni {input.t1w_to_mni:q}"
+        " --mni-to-t1w {input.mni_to_t1w:q} --scalp {input.scalp:q} {params.circuit:q} --method {params.method}"
+        " --search-mask {params.search_mask:q} --max-depth-mm {params.depth} {params.polarity} --seed {params.seed}"
+        " --out-scores {output.scores:q} --out-result {output.result:q} > {log:q} 2>&1"

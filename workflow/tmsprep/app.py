@@ -1,0 +1,96 @@
+"""The BIDS App: ``tmsprep bids_dir output_dir participant group``.
+
+Reads the words, hands them to a `tmsprep.session.Session`, and returns its exit status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from tmsprep import DISCLAIMER, __version__
+from tmsprep.options import Options, Settings
+
+
+class Level(StrEnum):
+    """The levels of a BIDS App."""
+
+    PARTICIPANT = "participant"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a run is carried out; nothing here changes a result."""
+
+    nprocs: int | None = None
+    """Cores to use; all if not given."""
+    mem_mb: int | None = None
+    """Memory to use (MB); no limit if not given."""
+    dry_run: bool = False
+    """Show the plan and what would run; run nothing."""
+
+
+_SETTINGS = Settings()
+_EXECUTION = Execution()
+
+
+def run_app(words: Sequence[str]) -> int:
+    """Run the BIDS App with a command line's words and return the exit status."""
+    own, rest = split_words(list(words))
+    app = App(
+        name="tmsprep",
+        version=__version__,
+        help_format="markdown",
+        help=f"From a BIDS dataset to an individual TMS target. {DISCLAIMER}\n\n"
+        "What follows `--` goes to Snakemake. Other commands: `tmsprep beamf3`, `tmsprep simulate`, `tmsprep circuits`, "
+        "`tmsprep stage`.",
+        default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+        result_action="return_value",
+    )
+
+    @app.default
+    def bids_app(  # pyright: ignore[reportUnusedFunction]
+        bids_dir: Path,
+        output_dir: Path,
+        /,
+        *levels: Level,
+        settings: Annotated[Settings, Parameter(name="*")] = _SETTINGS,
+        execution: Annotated[Execution, Parameter(name="*")] = _EXECUTION,
+    ) -> int:
+        """Run the workflow.
+
+        Parameters
+        ----------
+        bids_dir
+            The BIDS dataset.
+        output_dir
+            Where the derivatives go: one folder a derivative dataset.
+        levels
+            `participant`, `group`, or both.
+        settings
+            What the results depend on.
+        execution
+            What they do not depend on.
+        """
+        from tmsprep.session import Session
+
+        folders = {"bids_dir": bids_dir.resolve(), "output_dir": output_dir.resolve()}
+        options = Options(**vars(settings) | folders)
+        return Session(options, execution, frozenset(levels or (Level.PARTICIPANT,)), tuple(rest)).run()
+
+    result = app(own)
+    return result if isinstance(result, int) else 0
+
+
+def split_words(words: list[str]) -> tuple[list[str], list[str]]:
+    """Split a command line at ``--``: ours, and Snakemake's."""
+    if "--" not in words:
+        return words, []
+    index = words.index("--")
+    return words[:index], words[index + 1 :]

@@ -1,0 +1,81 @@
+"""A quick look at whether a T1w image shows a whole head or a stripped brain.
+
+Asked before anything else, without registration: the volume of the filled head is 3 to 5 litres in whole heads and 1.1 to
+1.6 litres in stripped brains. This estimate is for that question alone; the scalp itself is made by the stage `scalp`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tmsprep.errors import InputError
+from tmsprep.spaces import voxel_sizes
+
+SMALLEST_HEAD_LITRES = 2.3
+"""Between the largest stripped brains (1.6) and the smallest whole heads (3.2)."""
+
+_GRID_MM = 3.0
+_CLOSING_MM = 9.0
+_TISSUE_FRACTION = 0.25
+
+
+def head_volume_litres(data: NDArray[Any], affine_ras_mm: NDArray[np.float64]) -> float:
+    """Return the volume of the filled head.
+
+    Otsu's threshold parts tissue from air; a quarter of the tissue's median is the final threshold (fat and muscle are
+    brighter than skin); the largest component is closed and filled in 3D and in each slice of each axis.
+
+    Parameters
+    ----------
+    data
+        (x, y, z), any scale.
+    affine_ras_mm
+        4 x 4; only the voxel's size counts, so any orientation will do.
+
+    Raises
+    ------
+    InputError
+        The image is constant: there is no head in it.
+    """
+    from skimage.filters import threshold_otsu
+    from skimage.measure import block_reduce
+
+    factors = np.maximum(np.round(_GRID_MM / voxel_sizes(affine_ras_mm)), 1).astype(int)
+    coarse = block_reduce(np.asarray(data, dtype=np.float32), tuple(factors.tolist()), np.mean)
+    bright = float(np.percentile(coarse, 99.5))
+    if not bright > float(coarse.min()):
+        raise InputError("the T1w image is constant", expected="a head")
+    clipped = np.clip(coarse, None, bright)
+    tissue = clipped[clipped > threshold_otsu(clipped)]
+    mask = _largest(clipped > _TISSUE_FRACTION * float(np.median(tissue)))
+    voxel_mm = float(np.mean(voxel_sizes(affine_ras_mm) * factors))
+    filled = _filled(mask, closing_voxels=max(round(_CLOSING_MM / voxel_mm), 1))
+    voxel_litres = abs(float(np.linalg.det(affine_ras_mm[:3, :3]))) * float(np.prod(factors)) / 1e6
+    return float(np.count_nonzero(filled)) * voxel_litres
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    labels, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return labels == int(np.argmax(sizes))
+
+
+def _filled(mask: NDArray[np.bool_], closing_voxels: int) -> NDArray[np.bool_]:
+    """Close and fill; padding keeps the closing from being cut where the field of view is tight."""
+    padded = np.pad(mask, closing_voxels + 1)
+    ball = ndimage.generate_binary_structure(3, 1)
+    padded = ndimage.binary_closing(padded, ball, iterations=closing_voxels)
+    inner = padded[tuple(slice(closing_voxels + 1, -closing_voxels - 1) for _ in range(3))]
+    whole = np.asarray(ndimage.binary_fill_holes(inner), dtype=bool)
+    for axis in range(3):
+        for index in range(whole.shape[axis]):
+            place = (slice(None),) * axis + (index,)
+            whole[place] = ndimage.binary_fill_holes(whole[place])
+    return whole

@@ -1,0 +1,167 @@
+"""Stage bold-resample: every echo of a run slice-timed, then realigned and unwarped in one spatial interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmsprep.errors import ConfigurationError, InputError
+from tmsprep.files import load_nifti, read_data, read_json, save_nifti
+from tmsprep.preprocess.builtin.distortion import Unwarp
+from tmsprep.preprocess.builtin.series import SCANNER, Volume, groom, load_series, sample, voxel_indices
+from tmsprep.preprocess.builtin.slicetiming import correct_slice_timing, reference_time_s
+from tmsprep.sidecars import Sidecar, SliceTiming
+from tmsprep.spaces import Array, Grid, load_itk_affines
+from tmsprep.stages import InFile, OutFile, SidecarFields
+
+_GRID_TOLERANCE_MM = 1e-2
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is done to each echo alike."""
+
+    grid: Grid
+    motion: list[Array]
+    unwarp: Unwarp | None
+    timing: SliceTiming | None
+    repetition_s: float
+    dummies: int
+
+
+def resample_echoes(
+    *,
+    echo: list[InFile],
+    echo_times: list[float],
+    sidecar: list[InFile],
+    reference: InFile,
+    motion: InFile,
+    summary: InFile,
+    fieldmap: InFile | None = None,
+    out_echo: list[OutFile],
+    slice_timing: bool = True,
+) -> SidecarFields:
+    """Bring the echoes of a run onto the grid of the BOLD reference.
+
+    Parameters
+    ----------
+    echo
+        Raw series in ascending echo time; one for single-echo data.
+    echo_times
+        Their echo times in s.
+    sidecar
+        JSON files of the run as BIDS inherits them, least specific first.
+    reference
+        The BOLD reference (stage bold-reference).
+    motion
+        ``from-orig_to-boldref``, one affine for each volume.
+    summary
+        JSON of stage bold-reference.
+    fieldmap
+        Field in Hz on the grid of `reference`.
+    out_echo
+        The series, all volumes kept, in the order of `echo`.
+    slice_timing
+        Whether to correct slice timing where the sidecar gives it.
+    """
+    images = [load_series(path) for path in echo]
+    _check_lists(echo, echo_times, out_echo)
+    metadata = Sidecar.merge(sidecar)
+    grid = Grid.of(load_nifti(reference))
+    matrices = load_itk_affines(motion)
+    for path, image in zip(echo, images, strict=True):
+        _check_grid(path, image.shape, np.asarray(image.affine), grid, len(matrices))
+    plan = _Plan(
+        grid=grid,
+        motion=matrices,
+        unwarp=_unwarp(fieldmap, metadata, grid),
+        timing=metadata.slice_timing(grid.shape) if slice_timing else None,
+        repetition_s=metadata.repetition_time_s(),
+        dummies=int(read_json(summary)["n_non_steady_state"]),
+    )
+    for image, path in zip(images, out_echo, strict=True):
+        series = _process(read_data(image), plan)
+        save_nifti(path, series, grid.affine_ras_mm, xform_code=SCANNER, repetition_time_s=plan.repetition_s)
+    return {"out_echo": [_fields(plan, metadata, time_s) for time_s in echo_times]}
+
+
+def _check_lists(echo: Sequence[Path], echo_times: Sequence[float], out_echo: Sequence[Path]) -> None:
+    if not len(echo) == len(echo_times) == len(out_echo) >= 1:
+        raise ConfigurationError(
+            f"{len(echo)} echoes, {len(echo_times)} echo times, {len(out_echo)} outputs", expected="equal numbers"
+        )
+    if any(later <= earlier for earlier, later in pairwise(echo_times)):
+        raise ConfigurationError(f"echo times {list(echo_times)}", expected="seconds, ascending")
+
+
+def _check_grid(path: Path, shape: Sequence[int], affine_ras_mm: Array, grid: Grid, volumes: int) -> None:
+    if tuple(shape) != (*grid.shape, volumes) or not np.allclose(
+        affine_ras_mm, grid.affine_ras_mm, atol=_GRID_TOLERANCE_MM
+    ):
+        raise InputError(
+            f"shape {tuple(shape)} or place in space differ from the reference's",
+            where=path,
+            expected=f"{(*grid.shape, volumes)} on the grid of the BOLD reference",
+            action="all echoes of a run must have the same geometry and length",
+        )
+
+
+def _unwarp(fieldmap: Path | None, metadata: Sidecar, grid: Grid) -> Unwarp | None:
+    if fieldmap is None:
+        return None
+    image = load_nifti(fieldmap)
+    if Grid.of(image).shape != grid.shape:
+        raise InputError(f"shape {image.shape}", where=fieldmap, expected=f"{grid.shape}, as the BOLD reference")
+    return Unwarp.of(read_data(image), metadata.distortion())
+
+
+def _process(series: Volume, plan: _Plan) -> Volume:
+    if plan.timing is not None:
+        correct_slice_timing(
+            series,
+            plan.timing,
+            repetition_s=plan.repetition_s,
+            target_s=reference_time_s(plan.timing),
+            first_steady=plan.dummies,
+        )
+    to_voxels = np.linalg.inv(plan.grid.affine_ras_mm)
+    voxels = voxel_indices(plan.grid.shape)
+    jacobian = None if plan.unwarp is None else plan.unwarp.jacobian()
+    for index, matrix in enumerate(plan.motion):
+        pull = to_voxels @ matrix @ plan.grid.affine_ras_mm
+        series[..., index] = _volume(series[..., index], pull, voxels, plan.unwarp, jacobian)
+    return series
+
+
+def _volume(
+    volume: Volume, pull: Array, voxels: NDArray[np.float64], unwarp: Unwarp | None, jacobian: Volume | None
+) -> Volume:
+    """Return one volume on the reference grid: pulled through motion, then along the phase-encoding axis."""
+    places = pull[:3, :3] @ voxels + pull[:3, 3:]
+    if unwarp is not None:
+        unwarp.move(places)
+    values = np.clip(sample(volume, places), 0, None).reshape(volume.shape)
+    if jacobian is not None:
+        values *= jacobian
+    groom(values)
+    return values
+
+
+def _fields(plan: _Plan, metadata: Sidecar, echo_time_s: float) -> dict[str, Any]:
+    fields: dict[str, Any] = {"RepetitionTime": plan.repetition_s, "EchoTime": echo_time_s}
+    if "TaskName" in metadata.fields:
+        fields["TaskName"] = metadata.fields["TaskName"]
+    fields |= {"SkullStripped": False, "SliceTimingCorrected": plan.timing is not None}
+    if plan.timing is not None:
+        fields["StartTime"] = round(reference_time_s(plan.timing), 6)
+    return fields | {
+        "MotionCorrected": True,
+        "DistortionCorrected": plan.unwarp is not None,
+        "NonSteadyStateVolumes": plan.dummies,
+    }

@@ -1,0 +1,99 @@
+"""From facts to HTML: the template environment, and how numbers and words are put.
+
+Everything that a template prints is escaped; only what this package makes itself (SVG, data URIs, the style sheet) is
+marked as safe, and none of it contains strings from files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tmsprep.records import Point, Status
+from tmsprep.report.facts import Pair
+
+MISSING = "not available"
+
+LABELS: dict[str, str] = {
+    "CleanMinutes": "Minutes of clean data",
+    "MeanFD_mm": "Mean head movement, FD (mm)",
+    "MeanFD": "Mean head movement, FD (mm)",
+    "MaxFD_mm": "Largest head movement, FD (mm)",
+    "KeptVolumes": "Volumes kept",
+    "TotalVolumes": "Volumes recorded",
+    "CensoredVolumes": "Volumes left out",
+    "RepetitionTime": "Time between volumes (s)",
+    "FDThreshold_mm": "FD above which a volume is left out (mm)",
+    "split_half_mm": "Distance between the targets of the two halves of the data (mm)",
+    "coverage_search_mask": "Part of the search region that has signal",
+    "coverage_sgacc": "Part of the sgACC that has signal",
+    "edge_mm": "Distance from the target to the edge of the search region (mm)",
+}
+"""Plain words for names that stages write; other names are shown as they stand in the file."""
+
+STATUS_WORDS = {
+    Status.OK: "passed its checks",
+    Status.CAUTION: "use with caution",
+    Status.ABSTAIN: "none given out",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a head: cells are texts, to be escaped by the template."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def number(value: Any, decimals: int = 1) -> str:
+    """Return a number with a fixed number of decimals; never minus zero."""
+    if value is None:
+        return MISSING
+    text = f"{float(value):.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def point(value: Point | None, decimals: int = 1) -> str:
+    """Return a point as ``x, y, z``."""
+    return MISSING if value is None else ", ".join(number(item, decimals) for item in value)
+
+
+def plain(value: Any) -> str:
+    """Return any plain JSON value as text: floats with four significant digits, truth as yes or no."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def label(name: str) -> str:
+    """Return the plain words for a name, or the name."""
+    return LABELS.get(name, name)
+
+
+def comparison_table(heads: Sequence[str], columns: Sequence[Iterable[Pair]]) -> Table:
+    """Put the values of several files side by side, one row a name."""
+    values = [{pair.name: plain(pair.value) for pair in column} for column in columns]
+    names = dict.fromkeys(name for column in values for name in column)
+    rows = tuple((label(name), *(column.get(name, MISSING) for column in values)) for name in names)
+    return Table(("", *heads), rows)
+
+
+def render(template: str, **content: Any) -> str:
+    """Fill a template of this package."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("tmsprep.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(number=number, point=point, plain=plain, label=label)
+    environment.globals.update(missing=MISSING, status_words=STATUS_WORDS)
+    return environment.get_template(template).render(**content)

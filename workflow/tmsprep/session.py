@@ -1,0 +1,129 @@
+"""One call of the BIDS App: validate, plan, let Snakemake run, and say what came out for whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from tmsprep import DISCLAIMER
+from tmsprep.app import Execution, Level
+from tmsprep.errors import InputError
+from tmsprep.files import atomic
+from tmsprep.options import Options, to_mapping
+from tmsprep.study import Study, check_options
+from tmsprep.summary import failures, plan_table, print_failures, targets_table
+from tmsprep.workflow_files import snakefile
+
+_VALIDATOR_MINUTES = 30
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call: what, how, which levels, and what is passed on to Snakemake."""
+
+    options: Options
+    execution: Execution
+    levels: frozenset[Level]
+    snakemake_words: tuple[str, ...] = ()
+
+    def run(self) -> int:
+        """Run everything that was asked for and return the exit status: 0 only if all participants are well."""
+        check_options(self.options)
+        console = Console()
+        if not self.options.skip_bids_validation:
+            console.print(f"BIDS validator: {self.options.bids_dir.name} ...")
+            validate_bids(self.options.bids_dir)
+        console.print(plan_table(self.study))
+        self._write_config()
+        if self.execution.dry_run:
+            return self._snakemake("participants", "--dry-run")
+        self.options.output_dir.mkdir(parents=True, exist_ok=True)
+        status = self._run_levels()
+        return self._conclude(console, status)
+
+    @cached_property
+    def study(self) -> Study:
+        """The study of these options."""
+        return Study.from_config(to_mapping(self.options))
+
+    def _run_levels(self) -> int:
+        status = 0
+        if Level.PARTICIPANT in self.levels:
+            status = self._snakemake("participants")
+        if Level.GROUP in self.levels:
+            status = self._snakemake("group", "--config", "finished_only=true") or status
+        return status
+
+    def _conclude(self, console: Console, status: int) -> int:
+        failed = failures(self.study)
+        print_failures(console, self.study, failed)
+        table = self.study.tmsprep / "group_targets.tsv"
+        if Level.GROUP in self.levels and table.is_file():
+            console.print(targets_table(table))
+            console.print(f"Report: {self.study.tmsprep / 'group.html'}")
+        elif Level.PARTICIPANT in self.levels:
+            console.print(f"Reports: {self.study.tmsprep}{os.sep}sub-*.html")
+        console.print(DISCLAIMER)
+        errors = [row for row in self.study.plan.rows if row.status == "error"]
+        return 1 if failed or errors or status else 0
+
+    @property
+    def _config_file(self) -> Path:
+        return self.options.work / "config.yaml"
+
+    def _write_config(self) -> None:
+        with atomic(self._config_file) as twin:
+            twin.write_text(yaml.safe_dump(to_mapping(self.options), sort_keys=True), encoding="utf-8")
+
+    def _snakemake(self, target: str, *extra: str) -> int:
+        """Run Snakemake on one target in the work folder; participants that fail do not stop the others."""
+        words = [sys.executable, "-m", "snakemake", target]
+        words += ["--snakefile", str(snakefile()), "--configfile", str(self._config_file)]
+        words += ["--directory", str(self.options.work), "--cores", str(self.execution.nprocs or "all")]
+        words += ["--keep-going", "--rerun-incomplete", "--show-failed-logs"]
+        if self.execution.mem_mb:
+            words += ["--resources", f"mem_mb={self.execution.mem_mb}"]
+        words += [*extra, *self.snakemake_words]
+        return subprocess.run(words, check=False).returncode
+
+
+def validate_bids(bids_dir: Path) -> None:
+    """Run the BIDS validator on a dataset.
+
+    Raises
+    ------
+    InputError
+        The validator is not installed, or finds errors; the message lists the first of them.
+    """
+    command = Path(sys.executable).with_name("bids-validator-deno")
+    if not command.exists():
+        raise InputError(
+            "the BIDS validator is not installed", action="pip install bids-validator-deno, or --skip-bids-validation"
+        )
+    result = subprocess.run(
+        [str(command), "--json", "--ignoreWarnings", str(bids_dir)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_VALIDATOR_MINUTES * 60,
+    )
+    try:
+        issues: list[dict[str, Any]] = json.loads(result.stdout)["issues"]["issues"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"the BIDS validator failed: {result.stderr[-500:]}", where=bids_dir) from error
+    found = [f"{issue['code']} ({issue.get('location', '?')})" for issue in issues if issue.get("severity") == "error"]
+    if found:
+        raise InputError(
+            f"no valid BIDS dataset, {len(found)} error(s): " + "; ".join(found[:5]),
+            where=bids_dir,
+            action="correct them, or pass --skip-bids-validation",
+        )

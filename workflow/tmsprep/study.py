@@ -1,0 +1,287 @@
+"""What the Snakefile reads: the plan and the options, as names of files and the look-ups between them.
+
+Rules use three kinds of wildcard, each with its folder (``sub-01`` or ``sub-01/ses-1``): ``{anat}`` a T1w, ``{bold}`` one
+echo (or a single-echo run) of a ``{run}``, and ``{unit}`` what gets one target. A `Study` answers what belongs to what.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tmsprep.errors import ConfigurationError, InputError
+from tmsprep.files import atomic
+from tmsprep.inputs.model import Echo, Plan, Run, Unit
+from tmsprep.inputs.plan import PlanOptions, make_plan
+from tmsprep.options import Options, Preprocessing, from_mapping
+from tmsprep.preprocess import contract
+
+DRAFT_FOLDER = "nibs"
+"""NIBS-BIDS (BEP037) is a draft: the folder's name is stated here only."""
+
+
+def folder_of(entities: Mapping[str, str]) -> str:
+    """Return ``sub-01`` or ``sub-01/ses-1``."""
+    session = entities.get("ses")
+    return f"sub-{entities['sub']}" + (f"/ses-{session}" if session else "")
+
+
+def stem_of(subject: str, session: str | None) -> str:
+    """Return ``sub-01`` or ``sub-01_ses-1``."""
+    return f"sub-{subject}" + (f"_ses-{session}" if session else "")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One run of the workflow: its options, its plan, and where everything goes."""
+
+    options: Options
+    plan: Plan
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Study:
+        """Check the configuration, make the plan, and keep it in the work folder (rewritten only when it changed).
+
+        Raises
+        ------
+        TmsprepError
+            The configuration or the dataset cannot be used.
+        """
+        options = from_mapping(config)
+        check_options(options)
+        plan = make_plan(plan_options(options))
+        study = cls(options, plan)
+        study.keep_plan()
+        return study
+
+    def keep_plan(self) -> None:
+        """Write the plan to the work folder unless the same one is there."""
+        with atomic(self.plan_file) as twin:
+            self.plan.to_json(twin)
+            if self.plan_file.exists() and self.plan_file.read_bytes() == twin.read_bytes():
+                shutil.copystat(self.plan_file, twin)  # unchanged: what was made of it stays up to date
+
+    # Places
+
+    @property
+    def plan_file(self) -> Path:
+        """The plan as JSON."""
+        return self.options.work / "plan.json"
+
+    @property
+    def preproc(self) -> Path:
+        """The preprocessed dataset: existing derivatives, or the engine's own."""
+        return self.existing or self.options.output_dir / (
+            "fmriprep" if self.options.preproc is Preprocessing.FMRIPREP else "tmsprep-builtin"
+        )
+
+    @property
+    def existing(self) -> Path | None:
+        """fMRIPrep derivatives that the user already has."""
+        return existing_derivatives(self.options)
+
+    @property
+    def tedana(self) -> Path:
+        """The multi-echo dataset."""
+        return self.options.output_dir / "tedana"
+
+    @property
+    def tmsprep(self) -> Path:
+        """The dataset with targets."""
+        return self.options.output_dir / "tmsprep"
+
+    @property
+    def truth(self) -> Path | None:
+        """The known targets of a simulated dataset."""
+        path = self.options.bids_dir / "derivatives" / "truth" / "targets.tsv"
+        return path if path.is_file() else None
+
+    def datasets(self) -> tuple[str, ...]:
+        """Return the folders of the derivative datasets that this run writes."""
+        own = () if self.existing else (self.preproc.name,)
+        multi_echo = (self.tedana.name,) if any(map(self.is_multi_echo, self.runs)) else ()
+        return (*own, *multi_echo, self.tmsprep.name)
+
+    def links(self, dataset: str) -> dict[str, str]:
+        """Return a dataset's ``DatasetLinks``, relative to its folder."""
+        places = {"raw": self.options.bids_dir}
+        if dataset != self.preproc.name:
+            places["preprocessed"] = self.preproc
+        if dataset == self.tmsprep.name and self.tedana.name in self.datasets():
+            places["tedana"] = self.tedana
+        home = self.options.output_dir.resolve() / dataset
+        return {name: os.path.relpath(path.resolve(), home) for name, path in places.items()}
+
+    # What there is
+
+    @cached_property
+    def units(self) -> dict[str, Unit]:
+        """Units by the stem of their target files."""
+        return {unit_stem(unit): unit for unit in self.plan.units}
+
+    @cached_property
+    def runs(self) -> dict[str, Run]:
+        """Runs by their stem."""
+        return {run.stem: run for unit in self.plan.units for run in unit.runs}
+
+    @cached_property
+    def bolds(self) -> dict[str, tuple[Run, Echo]]:
+        """Echoes, and single-echo runs, by their stem."""
+        return {bold_stem(run, echo): (run, echo) for run in self.runs.values() for echo in run.echoes}
+
+    @cached_property
+    def anats(self) -> dict[str, Unit]:
+        """A unit that uses each T1w, by the T1w's ``sub-01[_ses-1]``."""
+        return {anat_stem(unit): unit for unit in self.plan.units}
+
+    def unit_of_run(self, run: str) -> Unit:
+        """Return the unit that a run belongs to."""
+        return next(unit for unit in self.plan.units if any(other.stem == run for other in unit.runs))
+
+    # Patterns of files
+
+    def contract(self, item: contract.Item | contract.Anatomy | contract.Functional, folder: str = "{folder}") -> str:
+        """Return the pattern of a file of the preprocessing contract."""
+        return contract.path(self.preproc, folder, item)
+
+    def anatomy(self, item: contract.Anatomy, anat: str) -> str:
+        """Return a T1w's file of the contract."""
+        return self.contract(item, folder_of_stem(anat)).format(anat=anat)
+
+    def functional(self, item: contract.Functional, run: str) -> str:
+        """Return a run's file of the contract."""
+        return self.contract(item, folder_of(self.runs[run].entities)).format(run=run)
+
+    def bold(self, bold: str) -> str:
+        """Return the preprocessed series of an echo or single-echo run."""
+        run, _ = self.bolds[bold]
+        return self.contract(contract.BOLD, folder_of(run.entities)).format(bold=bold)
+
+    def echoes(self, run: str) -> list[str]:
+        """Return the preprocessed series of a run, ascending echo time."""
+        return [self.bold(bold_stem(self.runs[run], echo)) for echo in self.runs[run].echoes]
+
+    def sidecars(self, run: str) -> list[str]:
+        """Return the sidecars that apply to a run's first echo, least specific first."""
+        return [str(path) for path in self.runs[run].echoes[0].sidecars]
+
+    def anat_of_run(self, run: str) -> str:
+        """Return the stem of the T1w that a run is registered to."""
+        return anat_stem(self.unit_of_run(run))
+
+    def is_multi_echo(self, run: str) -> bool:
+        """Tell whether a run goes through tedana."""
+        return len(self.runs[run].echoes) >= MULTI_ECHO
+
+    def multi_echo_runs(self, unit: str) -> list[str]:
+        """Return the unit's runs that go through tedana."""
+        return [run.stem for run in self.units[unit].runs if self.is_multi_echo(run.stem)]
+
+    def run_stems(self, unit: str) -> list[str]:
+        """Return the stems of a unit's runs."""
+        return [run.stem for run in self.units[unit].runs]
+
+    def participant_files(self, pattern: str, units: Iterable[str] | None = None) -> list[str]:
+        """Fill a unit's file pattern (``{folder}``, ``{unit}``, ``{anat}``) for all units."""
+        return [
+            pattern.format(
+                folder=unit_folder(self.units[unit]), unit=unit, anat=anat_stem(self.units[unit]), label=unit_label(unit)
+            )
+            for unit in (self.units if units is None else units)
+        ]
+
+
+MULTI_ECHO = 3
+"""Echoes from which a run goes through tedana (its documentation asks for three)."""
+
+
+def unit_folder(unit: Unit) -> str:
+    """Return the folder of a unit's files."""
+    return folder_of({"sub": unit.subject} | ({"ses": unit.session} if unit.session else {}))
+
+
+def unit_stem(unit: Unit) -> str:
+    """Return the stem of a unit's target files: with the task where all its runs share it."""
+    tasks = {run.entities["task"] for run in unit.runs}
+    stem = stem_of(unit.subject, unit.session)
+    return f"{stem}_task-{tasks.pop()}" if len(tasks) == 1 else stem
+
+
+def unit_label(unit: str) -> str:
+    """Return ``sub-01[_ses-1]`` of a unit's stem: the name of its page."""
+    return unit.partition("_task-")[0]
+
+
+def anat_stem(unit: Unit) -> str:
+    """Return ``sub-01[_ses-1]`` as the T1w itself is named."""
+    parts = unit.t1w.name.split("_")
+    return "_".join(part for part in parts if part.startswith(("sub-", "ses-")))
+
+
+def folder_of_stem(stem: str) -> str:
+    """Return the folder of a stem ``sub-01[_ses-1][_...]``."""
+    return "/".join(part for part in stem.split("_") if part.startswith(("sub-", "ses-")))
+
+
+def bold_stem(run: Run, echo: Echo) -> str:
+    """Return the run's stem, with its echo where the file names one and the run keeps several."""
+    label = next((part for part in echo.path.name.split("_") if part.startswith("echo-")), None)
+    return f"{run.stem}_{label}" if label and len(run.echoes) > 1 else run.stem
+
+
+def plan_options(options: Options) -> PlanOptions:
+    """Return the part of the options that the plan depends on."""
+    return PlanOptions(
+        bids_dir=options.bids_dir,
+        participant_label=options.participant_label,
+        session_label=options.session_label,
+        task_id=options.task_id,
+        bids_filter_file=options.bids_filter_file,
+        per_session=options.per_session,
+    )
+
+
+def existing_derivatives(options: Options) -> Path | None:
+    """Return the path given as ``--derivatives fmriprep=PATH``.
+
+    Raises
+    ------
+    ConfigurationError
+        The value is not of that form.
+    """
+    for value in options.derivatives:
+        name, separator, path = value.partition("=")
+        if name != "fmriprep" or not separator:
+            raise ConfigurationError(f"{value!r}", where="--derivatives", expected="fmriprep=PATH")
+        return Path(path)
+    return None
+
+
+def check_options(options: Options) -> None:
+    """Refuse options that cannot work, before anything is read.
+
+    Raises
+    ------
+    TmsprepError
+        With the option's name.
+    """
+    if not options.bids_dir.is_dir():
+        raise InputError("there is no such folder", where=options.bids_dir, expected="a BIDS dataset")
+    if options.output_dir.resolve() == options.bids_dir.resolve():
+        raise ConfigurationError("the output folder is the dataset itself", action="choose another output folder")
+    if options.preproc is Preprocessing.FMRIPREP and existing_derivatives(options) is None:
+        raise ConfigurationError(
+            "this version does not start fMRIPrep itself",
+            where="--preproc fmriprep",
+            action="use --preproc builtin, or give finished outputs with --derivatives fmriprep=PATH",
+        )
+    for path in (options.bids_filter_file, options.fiducials):
+        if path is not None and not path.is_file():
+            raise InputError("the file is not there", where=path)
+
+

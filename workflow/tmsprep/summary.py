@@ -1,0 +1,89 @@
+"""What the terminal shows: the plan before, the failures and the targets after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tmsprep.files import read_tsv
+from tmsprep.study import Study, folder_of_stem, unit_label
+
+_ERROR_MARK = "tmsprep: error: "
+_STYLES = {"process": "green", "exclude": "yellow", "error": "bold red", "ok": "green", "caution": "yellow", "abstain": "bold red"}
+
+
+def plan_table(study: Study) -> Table:
+    """Return the plan as a table: every participant, session and run, and what becomes of it."""
+    table = Table(title=f"Plan: {len(study.units)} target(s)", title_justify="left")
+    for name in ("participant", "session", "image", "task", "run", "echoes", "status", "reason"):
+        table.add_column(name, overflow="fold")
+    for row in study.plan.rows:
+        words = (row.participant_id, row.session_id, row.suffix, row.task, row.run, row.echoes or "")
+        status = Text(row.status, style=_STYLES.get(row.status, ""))
+        table.add_row(*(Text(str(word or "")) for word in words), status, Text(row.reason))
+    return table
+
+
+def failures(study: Study) -> dict[str, list[tuple[Path, str]]]:
+    """Return, for each participant without a page, what its logs say went wrong."""
+    failed: dict[str, list[tuple[Path, str]]] = {}
+    for unit in study.units:
+        label = unit_label(unit)
+        if not (study.tmsprep / f"{label}.html").exists():
+            failed[label] = list(_messages(study.tmsprep / "logs", label))
+    return failed
+
+
+def _messages(logs: Path, label: str) -> list[tuple[Path, str]]:
+    found: list[tuple[Path, str]] = []
+    for log in sorted({*(logs / folder_of_stem(label)).rglob("*.log"), *logs.glob(f"{label}_*.log")}):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if marked := [line for line in lines if line.startswith(_ERROR_MARK)]:
+            found.append((log, marked[-1].removeprefix(_ERROR_MARK)))
+        elif any(line.startswith("Traceback") for line in lines):
+            found.append((log, f"a defect of this program: {lines[-1]}"))
+    return found
+
+
+def print_failures(console: Console, study: Study, failed: Mapping[str, list[tuple[Path, str]]]) -> None:
+    """Say for whom nothing came out, why, and where the log is."""
+    for row in study.plan.rows:
+        if row.status == "error":
+            console.print(Text(f"✗ {row.participant_id} {row.session_id or ''}: {row.reason}", style="bold red"))
+    for label, messages in failed.items():
+        console.print(Text(f"✗ {label}: no target", style="bold red"))
+        for log, message in messages or [(study.tmsprep / "logs", "no log says why; see Snakemake's output above")]:
+            console.print(Text(f"    {message}\n    log: {log}"), soft_wrap=True)
+
+
+def targets_table(path: Path) -> Table:
+    """Return the group's targets as a table (mm; scanner RAS of each T1w)."""
+    targets = read_tsv(path)
+    table = Table(title="Targets (scanner RAS of each T1w, mm)", title_justify="left")
+    columns = {
+        "participant_id": "participant",
+        "site": "site",
+        "status": "status",
+        "target_x": "x",
+        "target_y": "y",
+        "target_z": "z",
+        "beamf3_distance_mm": "to Beam F3",
+        "distance_to_truth_mm": "to truth",
+    }
+    shown = {key: title for key, title in columns.items() if key in targets.columns}
+    for key, title in shown.items():
+        table.add_column(title, justify="left" if targets[key].dtype == object else "right")
+    for _, row in targets.iterrows():
+        table.add_row(*(Text(_cell(row[key]), style=_STYLES.get(str(row[key]), "")) for key in shown))
+    return table
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "n/a" if pd.isna(value) else f"{value:.1f}"
+    return str(value)

@@ -1,0 +1,148 @@
+"""Whether a target may be used: written thresholds, and the reasons in words a clinician can read.
+
+The numbers are proposals from the literature and from simulation, in one place; none is the value of any trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tmsprep.errors import InputError
+from tmsprep.files import read_json
+from tmsprep.records import Status
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Limits. Below (or above) the first the result is ``caution``, beyond the second ``abstain``."""
+
+    clean_minutes_caution: float = 20.0
+    """Below it the place of a target is known only roughly; 28 minutes gave under 10 mm (doi:10.3389/fpsyt.2024.1341908)."""
+    clean_minutes_abstain: float = 5.0
+    mean_fd_caution_mm: float = 0.2
+    mean_fd_abstain_mm: float = 0.3
+    """Studies exclude people whose mean FD is above 0.2 to 0.3 mm."""
+    coverage_search_caution: float = 0.8
+    """Share of the search mask's grey matter that has signal."""
+    coverage_search_abstain: float = 0.5
+    coverage_sgacc_caution: float = 0.5
+    """Share of the grey matter in the negative anchor (sgACC) that has signal."""
+    coverage_seeds_abstain: float = 0.2
+    """Share of the grey matter of a seed circuit that has signal: without it there is nothing to correlate with."""
+    split_half_caution_mm: float = 10.0
+    """Distance between the targets of the two halves of the data."""
+    edge_caution_mm: float = 3.0
+    """Distance from the target to the edge of the search mask: a target on the edge may belong to something outside."""
+    peak_score_caution: float = 0.1
+    round_trip_caution_mm: float = 2.0
+    """T1w to template and back, at the target."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the denoise stage says about the runs, taken together."""
+
+    clean_minutes: float
+    """Sum over runs."""
+    mean_fd_mm: float
+    """Mean over all volumes."""
+
+
+def read_scan(summaries: Sequence[Path], volumes: Sequence[int]) -> Scan:
+    """Combine the runs' summaries; the framewise displacement is weighted by the number of volumes.
+
+    Raises
+    ------
+    InputError
+        A summary lacks ``CleanMinutes`` or ``MeanFD``, or the number of summaries is not that of the runs.
+    """
+    if len(summaries) != len(volumes):
+        raise InputError(f"{len(summaries)} summaries for {len(volumes)} run(s)", expected="one a run")
+    minutes = [_number(path, "CleanMinutes") for path in summaries]
+    displacements = [_number(path, "MeanFD") for path in summaries]
+    weighted = sum(value * count for value, count in zip(displacements, volumes, strict=True))
+    return Scan(sum(minutes), weighted / sum(volumes))
+
+
+def _number(path: Path, key: str) -> float:
+    value = read_json(path).get(key)
+    if not isinstance(value, int | float):
+        raise InputError(f"{key} is {value!r}", where=path, expected="a number")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A status and why."""
+
+    status: Status
+    reasons: tuple[str, ...]
+
+
+class Judge:
+    """Collects reasons; the worst one decides."""
+
+    def __init__(self) -> None:
+        self._status = Status.OK
+        self._reasons: list[str] = []
+
+    def caution(self, reason: str) -> None:
+        """Add a reason to look twice."""
+        self._reasons.append(reason)
+        if self._status is Status.OK:
+            self._status = Status.CAUTION
+
+    def abstain(self, reason: str) -> None:
+        """Add a reason not to use the result."""
+        self._reasons.append(reason)
+        self._status = Status.ABSTAIN
+
+    @property
+    def verdict(self) -> Verdict:
+        """What was decided so far."""
+        return Verdict(self._status, tuple(self._reasons))
+
+
+def judge_scan(judge: Judge, scan: Scan, limits: Thresholds) -> None:
+    """Judge how much was measured, and how still it was."""
+    if scan.clean_minutes < limits.clean_minutes_abstain:
+        judge.abstain(
+            f"only {scan.clean_minutes:.1f} min of clean data (at least {limits.clean_minutes_abstain:g} needed)"
+        )
+    elif scan.clean_minutes < limits.clean_minutes_caution:
+        judge.caution(
+            f"{scan.clean_minutes:.1f} min of clean data ({limits.clean_minutes_caution:g} or more recommended)"
+        )
+    if scan.mean_fd_mm > limits.mean_fd_abstain_mm:
+        judge.abstain(f"head motion: mean FD {scan.mean_fd_mm:.2f} mm (limit {limits.mean_fd_abstain_mm:g})")
+    elif scan.mean_fd_mm > limits.mean_fd_caution_mm:
+        judge.caution(f"head motion: mean FD {scan.mean_fd_mm:.2f} mm (up to {limits.mean_fd_caution_mm:g} is good)")
+
+
+def judge_coverage(judge: Judge, measures: Mapping[str, float], limits: Thresholds) -> None:
+    """Judge how much of the regions that matter has signal; a share that is not among the measures is not asked for."""
+    search = measures["coverage_search_mask"]
+    if search < limits.coverage_search_abstain:
+        judge.abstain(f"{search:.0%} of the search mask's grey matter has signal")
+    elif search < limits.coverage_search_caution:
+        judge.caution(f"{search:.0%} of the search mask's grey matter has signal")
+    if measures.get("coverage_seeds", 1.0) < limits.coverage_seeds_abstain:
+        judge.abstain(f"{measures['coverage_seeds']:.0%} of the circuit's seeds has signal")
+    if measures["coverage_sgacc"] < limits.coverage_sgacc_caution:
+        judge.caution(f"{measures['coverage_sgacc']:.0%} of sgACC has signal")
+
+
+def judge_target(judge: Judge, measures: Mapping[str, float], limits: Thresholds) -> None:
+    """Judge a target that was found."""
+    if "split_half_mm" not in measures:
+        judge.caution("one half of the data gives no target: its stability is unknown")
+    elif measures["split_half_mm"] > limits.split_half_caution_mm:
+        judge.caution(f"the two halves of the data give targets {measures['split_half_mm']:.1f} mm apart")
+    if measures["edge_distance_mm"] < limits.edge_caution_mm:
+        judge.caution(f"the target lies {measures['edge_distance_mm']:.1f} mm from the edge of the search mask")
+    if measures["peak_score"] < limits.peak_score_caution:
+        judge.caution(f"weak connectivity: the highest score is {measures['peak_score']:.2f}")
+    if measures["mni_round_trip_mm"] > limits.round_trip_caution_mm:
+        judge.caution(f"the two template transforms disagree by {measures['mni_round_trip_mm']:.1f} mm at the target")

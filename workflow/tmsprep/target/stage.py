@@ -1,0 +1,216 @@
+"""The stage ``target``: from denoised series to the circuit target of one participant.
+
+This module reads and writes; what a circuit, a score or a cluster is, its neighbours say: `circuits` and `masks` (data),
+`survey` (which voxels), `series` (their data), `scores` and `clusters` (the method), `quality` (the verdict).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmsprep.errors import ConfigurationError, ProcessingError
+from tmsprep.files import save_nifti, sha256
+from tmsprep.options import Method
+from tmsprep.records import TargetResult
+from tmsprep.spaces import Grid
+from tmsprep.stages import InFile, OutFile, SidecarFields
+from tmsprep.target import quality
+from tmsprep.target.circuits import Polarity, require_polarity
+from tmsprep.target.library import resolve
+from tmsprep.target.locate import Found, Search, locate, split_half_distance
+from tmsprep.target.masks import load_search_mask
+from tmsprep.target.outcome import Outcome, judge_outcome, summarise
+from tmsprep.target.person import Person
+from tmsprep.target.series import Run, Series, common_mask, grid_of, open_runs, read_series
+from tmsprep.target.survey import FINE_MM, GREY, GREY_SCORED, FineGrey, Plan, Voxels, survey_fine, survey_voxels
+
+_ALIGNED = 2
+_LIMITS = quality.Thresholds()
+
+
+def find_target(
+    *,
+    bold: list[InFile],
+    bold_mask: list[InFile],
+    regressors: list[InFile],
+    summary: list[InFile],
+    t1w: InFile,
+    gm: InFile,
+    mni_to_t1w: InFile,
+    t1w_to_mni: InFile,
+    out_scores: OutFile,
+    out_result: OutFile,
+    scalp: InFile | None = None,
+    circuit: str = "sgacc",
+    circuit_file: InFile | None = None,
+    circuit_space: str = "MNI152NLin6Asym",
+    search_mask: str = "dlpfc-spheres",
+    method: Method = Method.TIMECOURSE,
+    force_polarity: bool = False,
+    top_fraction: float = 0.1,
+    exclusion_mm: float = 10.0,
+    max_depth_mm: float | None = 30.0,
+    seed: int = 42,
+) -> SidecarFields:
+    """Find the site in the left DLPFC that follows the circuit best.
+
+    Parameters
+    ----------
+    bold
+        Denoised runs on the BOLD grid in T1w space.
+    bold_mask
+        For each run, the voxels with signal on that grid.
+    regressors
+        For each run, the table with the column ``kept``.
+    summary
+        For each run, the summary of the denoise stage (JSON).
+    t1w
+        The T1w whose scanner RAS mm the target is given in.
+    gm
+        Grey-matter probability of the T1w.
+    mni_to_t1w
+        ``from-MNI152NLin2009cAsym_to-T1w``: takes T1w points to the template.
+    t1w_to_mni
+        Its inverse; used to check the first at the target.
+    out_scores
+        The score map on the BOLD grid; 0 where nothing was scored.
+    out_result
+        The target as JSON.
+    scalp
+        The scalp surface, for depth and reach.
+    circuit
+        A shipped circuit, or with ``circuit_file`` a name of your own.
+    circuit_file
+        The circuit's image, or its JSON.
+    circuit_space
+        Template space of an image without metadata.
+    search_mask
+        A shipped search mask.
+    method
+        How a voxel is scored.
+    force_polarity
+        Accept a circuit whose sign looks inverted. Recorded.
+    top_fraction
+        The share of scores that is clustered.
+    exclusion_mm
+        Voxels this near to the search mask carry no weight.
+    max_depth_mm
+        Voxels farther than this from the scalp are no candidates.
+    seed
+        Nothing here is random; it is recorded.
+    """
+    _check_numbers(top_fraction, exclusion_mm, max_depth_mm)
+    weights = resolve(circuit, circuit_file, circuit_space)
+    polarity = require_polarity(weights, force=force_polarity)
+    plan = Plan(weights, load_search_mask(search_mask), exclusion_mm, max_depth_mm)
+    runs = open_runs(bold, bold_mask, regressors)
+    scan = quality.read_scan(summary, [run.kept.size for run in runs])
+    person = Person.load(gm, mni_to_t1w, t1w_to_mni, scalp)
+
+    brain = common_mask(runs)
+    voxels = survey_voxels(grid_of(runs), brain, person.grey, person.anatomy, plan, person.scalp_points_ras_mm)
+    fine = survey_fine(person.grey, person.anatomy, plan, person.scalp_points_ras_mm)
+    series = read_series(runs, voxels.where)
+    search = Search(Method(method), voxels, fine, voxels.problem(series.has_signal, exclusion_mm), top_fraction)
+
+    judge = quality.Judge()
+    _judge_circuit(judge, polarity)
+    quality.judge_scan(judge, scan, _LIMITS)
+    coverage = fine.coverage(_signal(brain, voxels, series), voxels.grid)
+    quality.judge_coverage(judge, coverage, _LIMITS)
+    found, outcome = _search(series, search, person, plan, judge)
+
+    verdict = judge.verdict
+    TargetResult(
+        method=search.method.value,
+        circuit=weights.circuit.name,
+        search_mask=plan.mask.name,
+        status=verdict.status,
+        reasons=verdict.reasons,
+        candidates=outcome.candidates,
+        clean_minutes=round(scan.clean_minutes, 4),
+        mean_fd_mm=round(scan.mean_fd_mm, 4),
+        measures={name: round(value, 6) for name, value in coverage.items()} | outcome.measures,
+    ).save(out_result)
+    _save_scores(out_scores, found, voxels.grid)
+    fields = _fields(plan, polarity, search, forced=force_polarity) | {"T1wSHA256": sha256(t1w), "Seed": seed}
+    return {"out_scores": _map_fields() | fields, "out_result": fields | {"Thresholds": asdict(_LIMITS)}}
+
+
+def _check_numbers(top_fraction: float, exclusion_mm: float, max_depth_mm: float | None) -> None:
+    if not 0 < top_fraction < 1:
+        raise ConfigurationError(f"top_fraction is {top_fraction}", expected="a share between 0 and 1, for example 0.1")
+    if exclusion_mm < 0:
+        raise ConfigurationError(f"exclusion_mm is {exclusion_mm}", expected="0 or more")
+    if max_depth_mm is not None and max_depth_mm <= 0:
+        raise ConfigurationError(f"max_depth_mm is {max_depth_mm}", expected="more than 0")
+
+
+def _judge_circuit(judge: quality.Judge, polarity: Polarity) -> None:
+    if not polarity.is_right:
+        judge.caution("the circuit has the opposite sign of what is expected, and was accepted by --force-polarity")
+
+
+def _signal(brain: NDArray[np.bool_], voxels: Voxels, series: Series) -> NDArray[np.bool_]:
+    """Return the voxels with signal: in every run's mask, and not flat where the series were read."""
+    signal = brain.copy()
+    signal[voxels.where] = series.has_signal
+    return signal
+
+
+def _search(
+    series: Series, search: Search, person: Person, plan: Plan, judge: quality.Judge
+) -> tuple[Found | None, Outcome]:
+    """Search, and judge what was found. Data that allow no search end in an abstention, not in an error."""
+    try:
+        found = locate(series.z, search)
+    except ProcessingError as error:
+        judge.abstain(error.what)
+        return None, Outcome((), {})
+    outcome = summarise(found, person, plan.mask, split_half_distance(series.z, search))
+    judge_outcome(judge, outcome, _LIMITS)
+    return found, outcome
+
+
+def _save_scores(path: Path, found: Found | None, grid: Grid) -> None:
+    values = np.zeros(grid.shape, dtype=np.float32)
+    if found is not None:
+        values[found.map.inside] = found.map.values[found.map.inside]
+    save_nifti(path, values, grid.affine_ras_mm, xform_code=_ALIGNED)
+
+
+def _fields(plan: Plan, polarity: Polarity, search: Search, *, forced: bool) -> dict[str, Any]:
+    """Return what was done, for the sidecars."""
+    circuit = plan.weights.circuit
+    return {
+        "Method": search.method.value,
+        "Circuit": circuit.name,
+        "CircuitSpace": circuit.space,
+        "CircuitSHA256": plan.weights.sha256,
+        "CircuitCitation": circuit.citation,
+        "PolarityNegativeAnchor": round(polarity.negative_anchor, 6),
+        "PolarityPositiveAnchor": round(polarity.positive_anchor, 6),
+        "PolarityAsExpected": polarity.is_right,
+        "PolarityForced": forced,
+        "SearchMask": plan.mask.name,
+        "SearchMaskSpace": plan.mask.space,
+        "TopFraction": search.top_fraction,
+        "ExclusionMM": plan.exclusion_mm,
+        "MaxDepthMM": plan.max_depth_mm,
+        "GreyMatterThreshold": GREY,
+        "GreyMatterThresholdScored": GREY_SCORED,
+        "FineGridMM": FINE_MM,
+    }
+
+
+def _map_fields() -> dict[str, Any]:
+    return {
+        "Description": "Correlation with the circuit's time course in the search mask; exactly 0 where nothing was scored",
+        "SpatialReference": "T1w",
+        "Units": "1",
+    }
