@@ -26,6 +26,7 @@ from tmsprep.files import load_nifti, read_data, write_tsv  # noqa: E402
 from tmsprep.simulate.anatomy import AnatomyFiles  # noqa: E402
 from tmsprep.simulate.dataset import save_small  # noqa: E402
 from tmsprep.simulate.motion import rigid  # noqa: E402
+from tmsprep.simulate.participant import Conditions  # noqa: E402
 from tmsprep.simulate.protocol import Protocol  # noqa: E402
 from tmsprep.simulate.study import Request, simulate  # noqa: E402
 from tmsprep.spaces import Grid, Transform, apply_affine, resample, save_itk_affines  # noqa: E402
@@ -34,11 +35,12 @@ HERE = Path(__file__).resolve().parent.parent
 SEED = 42
 TSNR = 80.0
 QUANTUM = 1.5
+SURROUND_MM = 9.0
 
 SITE_A = Protocol(2.5, (0.0132, 0.0305, 0.0478), 4.0, 10.0, (56, 56), 33, TSNR, QUANTUM, 0.028)
 SITE_B = Protocol(2.8, (0.0120, 0.0290, 0.0460), 4.0, 10.0, (54, 56), 33, TSNR, QUANTUM, 0.025)
 
-MOVED = rigid(np.array([14.0, -33.0, 20.0]), np.deg2rad([10.0, 6.0, -6.0]), np.zeros(3))
+MOVED = rigid(np.array([-6.0, -36.0, 18.5]), np.deg2rad([10.0, 5.0, -6.5]), np.zeros(3))
 """Where Colin27 is put: 4 x 4, template world to the scanner of site B (RAS mm). Without it the head would lie in MNI space."""
 FIDUCIALS = {"Nz": "NAS", "Iz": "INI", "LPA": "LPA", "RPA": "RPA"}
 
@@ -106,9 +108,8 @@ def request(person: Person, out: Path, fiducials: Path | None) -> Request:
         protocol=person.protocol,
         circuit="example",
         search_mask="dlpfc-spheres",
-        mean_fd_mm=person.mean_fd_mm,
-        distortion="none",
-        non_steady_volumes=0,
+        conditions=Conditions(person.mean_fd_mm, distorted=False, non_steady_volumes=0, surround_mm=SURROUND_MM),
+        field_map="none",
         fiducials=fiducials,
         seed=SEED,
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -48,8 +48,8 @@ def run_app(words: Sequence[str]) -> int:
         version=__version__,
         help_format="markdown",
         help=f"From a BIDS dataset to an individual TMS target. {DISCLAIMER}\n\n"
-        "What follows `--` goes to Snakemake. Other commands: `tmsprep beamf3`, `tmsprep simulate`, `tmsprep circuits`, "
-        "`tmsprep stage`.",
+        "What follows `--` goes to Snakemake. Other commands: `tmsprep beamf3`, `tmsprep simulate`, "
+        "`tmsprep circuits`, `tmsprep stage`.",
         default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
         result_action="return_value",
     )
@@ -81,7 +81,8 @@ def run_app(words: Sequence[str]) -> int:
         from tmsprep.session import Session
 
         folders = {"bids_dir": bids_dir.resolve(), "output_dir": output_dir.resolve()}
-        options = Options(**vars(settings) | folders)
+        given: dict[str, Any] = vars(settings) | folders
+        options = Options(**given)
         return Session(options, execution, frozenset(levels or (Level.PARTICIPANT,)), tuple(rest)).run()
 
     result = app(own)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def temporary_twin(path: Path) -> Path:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path) -> Generator[Path]:
     """Yield a temporary twin of `path`; rename it to `path` if the block ends without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
     twin = temporary_twin(path)
@@ -61,7 +61,7 @@ def publish(twin: Path, path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     twin.chmod(0o666 & ~umask)
-    os.replace(twin, path)
+    twin.replace(path)
 
 
 def save_nifti(

@@ -1,5 +1,7 @@
-"""The options of a run: one frozen dataclass from which the command line, the configuration file's schema and the
-reference are made. There is no second list.
+"""The options of a run.
+
+One frozen dataclass, from which the command line, the configuration file's schema and the reference are made. There is no
+second list.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a run depends on besides the two folders. Names are those of the command line and the configuration alike."""
+    """What a run depends on besides the two folders.
+
+    Names are those of the command line and the configuration file alike.
+    """
 
     participant_label: tuple[str, ...] = ()
     """Participants to process, with or without ``sub-``; all if not given."""

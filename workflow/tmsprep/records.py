@@ -67,7 +67,13 @@ class TargetResult:
         """Read what `save` wrote; unknown keys (provenance) are left out."""
         content = read_json(path)
         candidates = tuple(
-            Candidate(**{**item, "target_ras_mm": _point(item["target_ras_mm"]), "target_mni_mm": _point(item["target_mni_mm"])})
+            Candidate(
+                **{
+                    **item,
+                    "target_ras_mm": _point(item["target_ras_mm"]),
+                    "target_mni_mm": _point(item["target_mni_mm"]),
+                }
+            )
             for item in content["candidates"]
         )
         return cls(
@@ -114,16 +120,18 @@ def save_fiducials(path: Path, fiducials: tuple[Fiducial, ...]) -> None:
 def load_fiducials(path: Path) -> dict[str, Fiducial]:
     """Read the TSV that `save_fiducials` writes; a user's own needs only name, x, y, z."""
     table = read_tsv(path, required=("name", "x", "y", "z"))
-    return {
-        str(row["name"]): Fiducial(
-            name=str(row["name"]),
-            position_ras_mm=(float(row["x"]), float(row["y"]), float(row["z"])),
-            source=str(row.get("source", "manual")),
-            snapped_mm=float(row.get("snapped_mm", 0.0)),
-            status=Status(row.get("status", "ok")),
-        )
-        for _, row in table.iterrows()
-    }
+    rows: list[dict[str, Any]] = table.to_dict("records")
+    return {str(row["name"]): _fiducial(row) for row in rows}
+
+
+def _fiducial(row: dict[str, Any]) -> Fiducial:
+    return Fiducial(
+        name=str(row["name"]),
+        position_ras_mm=(float(row["x"]), float(row["y"]), float(row["z"])),
+        source=str(row.get("source", "manual")),
+        snapped_mm=float(row.get("snapped_mm", 0.0)),
+        status=Status(row.get("status", "ok")),
+    )
 
 
 @dataclass(frozen=True)
@@ -154,8 +162,11 @@ class BeamF3Result:
     def load(cls, path: Path) -> BeamF3Result:
         """Read what `save` wrote; unknown keys (provenance) are left out."""
         content: dict[str, Any] = {key: value for key, value in read_json(path).items() if key in cls.__annotations__}
-        points = {key: _point(content[key]) for key in ("beamf3_ras_mm", "f3_ras_mm", "vertex_ras_mm")}
-        return cls(**{**content, **points, "status": Status(content["status"]), "reasons": tuple(content["reasons"])})
+        for key in ("beamf3_ras_mm", "f3_ras_mm", "vertex_ras_mm"):
+            content[key] = _point(content[key])
+        content["status"] = Status(content["status"])
+        content["reasons"] = tuple(content["reasons"])
+        return cls(**content)
 
 
 def _point(values: list[float]) -> Point:

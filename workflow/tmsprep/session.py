@@ -20,7 +20,7 @@ from tmsprep.errors import InputError
 from tmsprep.files import atomic
 from tmsprep.options import Options, to_mapping
 from tmsprep.study import Study, check_options
-from tmsprep.summary import failures, plan_table, print_failures, targets_table
+from tmsprep.summary import failures, make_console, plan_table, print_failures, targets_table
 from tmsprep.workflow_files import snakefile
 
 _VALIDATOR_MINUTES = 30
@@ -38,14 +38,14 @@ class Session:
     def run(self) -> int:
         """Run everything that was asked for and return the exit status: 0 only if all participants are well."""
         check_options(self.options)
-        console = Console()
+        console = make_console()
         if not self.options.skip_bids_validation:
             console.print(f"BIDS validator: {self.options.bids_dir.name} ...")
             validate_bids(self.options.bids_dir)
         console.print(plan_table(self.study))
         self._write_config()
         if self.execution.dry_run:
-            return self._snakemake("participants", "--dry-run")
+            return self._snakemake("participants", "--dry-run", "--quiet", "rules")
         self.options.output_dir.mkdir(parents=True, exist_ok=True)
         status = self._run_levels()
         return self._conclude(console, status)
@@ -78,7 +78,7 @@ class Session:
 
     @property
     def _config_file(self) -> Path:
-        return self.options.work / "config.yaml"
+        return self.options.work / "options.yaml"
 
     def _write_config(self) -> None:
         with atomic(self._config_file) as twin:
@@ -89,7 +89,7 @@ class Session:
         words = [sys.executable, "-m", "snakemake", target]
         words += ["--snakefile", str(snakefile()), "--configfile", str(self._config_file)]
         words += ["--directory", str(self.options.work), "--cores", str(self.execution.nprocs or "all")]
-        words += ["--keep-going", "--rerun-incomplete", "--show-failed-logs"]
+        words += ["--keep-going", "--rerun-incomplete", "--show-failed-logs", "--logger", "rich"]
         if self.execution.mem_mb:
             words += ["--resources", f"mem_mb={self.execution.mem_mb}"]
         words += [*extra, *self.snakemake_words]

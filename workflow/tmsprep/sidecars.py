@@ -1,7 +1,8 @@
 """BIDS sidecars: merged as BIDS inherits them, and the few fields that processing depends on, read as checked types.
 
-It knows no file names and no directory layout: the caller says which JSON files apply, the least specific first. Axes named
-in a sidecar (``i``, ``j``, ``k``) are those of the *stored* array, so nothing here may be used after an image was reordered.
+It knows no file names and no directory layout: the caller says which JSON files apply, the least specific first. Axes
+named in a sidecar (``i``, ``j``, ``k``) are those of the *stored* array, so nothing here may be used after an image was
+reordered.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class SliceTiming:
 class Distortion:
     """How an off-resonance moves signal along the phase-encoding axis.
 
-    Signal of a place whose off-resonance is f Hz appears ``sign * f * readout_s`` voxels further along `axis` of the stored
-    array (the convention of BIDS and SDCFlows).
+    Signal of a place whose off-resonance is f Hz appears ``sign * f * readout_s`` voxels further along `axis` of the
+    stored array (the convention of BIDS and SDCFlows).
     """
 
     direction: ArrayDirection

@@ -119,7 +119,7 @@ class Transform:
             raise InputError("the transform is not there", where=path)
         if path.suffix == ".h5":
             chain = nt.manip.TransformChain.from_filename(str(path), fmt="itk")
-            return cls(chain.transforms)
+            return cls(chain.transforms or [])
         matrices = load_itk_affines(path)
         if len(matrices) != 1:
             raise InputError(f"holds {len(matrices)} transforms", where=path, expected="one affine")

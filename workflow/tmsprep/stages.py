@@ -62,21 +62,19 @@ STAGES: dict[str, str] = {
 }
 """Stage name to ``module:function``; a module is imported only when its stage is asked for."""
 
-_SINGLE_THREAD = {
-    name: "1"
-    for name in (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-    )
-}
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
 
 
 def pin_threads() -> None:
     """Give every numerical library one thread: some results depend on the number. Call before importing them."""
-    os.environ.update(_SINGLE_THREAD)
+    for name in _THREAD_VARIABLES:
+        os.environ[name] = "1"
 
 
 def load(name: str) -> Callable[..., SidecarFields]:
@@ -174,9 +172,7 @@ def _require_outputs(name: str, twins: Mapping[Path, Path]) -> None:
             raise ProcessingError(f"stage {name} ended without writing it", where=path)
 
 
-def _with_twins(
-    arguments: Mapping[str, Any], outputs: Sequence[str], twins: Mapping[Path, Path]
-) -> dict[str, Any]:
+def _with_twins(arguments: Mapping[str, Any], outputs: Sequence[str], twins: Mapping[Path, Path]) -> dict[str, Any]:
     changed = dict(arguments)
     for key in outputs:
         value = arguments.get(key)

@@ -187,10 +187,13 @@ class Study:
         return [run.stem for run in self.units[unit].runs]
 
     def participant_files(self, pattern: str, units: Iterable[str] | None = None) -> list[str]:
-        """Fill a unit's file pattern (``{folder}``, ``{unit}``, ``{anat}``) for all units."""
+        """Fill a unit's file pattern (``{folder}``, ``{unit}``, ``{label}``) for all units."""
         return [
             pattern.format(
-                folder=unit_folder(self.units[unit]), unit=unit, anat=anat_stem(self.units[unit]), label=unit_label(unit)
+                folder=unit_folder(self.units[unit]),
+                unit=unit,
+                anat=anat_stem(self.units[unit]),
+                label=unit_label(unit),
             )
             for unit in (self.units if units is None else units)
         ]
@@ -283,5 +286,3 @@ def check_options(options: Options) -> None:
     for path in (options.bids_filter_file, options.fiducials):
         if path is not None and not path.is_file():
             raise InputError("the file is not there", where=path)
-
-

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,18 +15,44 @@ from tmsprep.files import read_tsv
 from tmsprep.study import Study, folder_of_stem, unit_label
 
 _ERROR_MARK = "tmsprep: error: "
-_STYLES = {"process": "green", "exclude": "yellow", "error": "bold red", "ok": "green", "caution": "yellow", "abstain": "bold red"}
+_STYLES = {
+    "process": "green",
+    "exclude": "yellow",
+    "error": "bold red",
+    "ok": "green",
+    "caution": "yellow",
+    "abstain": "bold red",
+}
+
+
+_PIPE_WIDTH = 140
+_SHOWN_ROWS = 60
+
+
+def make_console() -> Console:
+    """Return a console that does not squeeze tables where the output is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
 
 
 def plan_table(study: Study) -> Table:
-    """Return the plan as a table: every participant, session and run, and what becomes of it."""
-    table = Table(title=f"Plan: {len(study.units)} target(s)", title_justify="left")
-    for name in ("participant", "session", "image", "task", "run", "echoes", "status", "reason"):
-        table.add_column(name, overflow="fold")
-    for row in study.plan.rows:
-        words = (row.participant_id, row.session_id, row.suffix, row.task, row.run, row.echoes or "")
-        status = Text(row.status, style=_STYLES.get(row.status, ""))
-        table.add_row(*(Text(str(word or "")) for word in words), status, Text(row.reason))
+    """Return the plan as a table: participants, sessions and runs, and what becomes of them.
+
+    Long plans are cut here; ``plan.tsv`` holds all of them.
+    """
+    rows = study.plan.rows
+    hidden = f", first {_SHOWN_ROWS} of {len(rows)} rows" if len(rows) > _SHOWN_ROWS else ""
+    table = Table(title=f"Plan: {len(study.units)} target(s){hidden}", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("image", "status"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("remark", ratio=1)
+    for row in rows[:_SHOWN_ROWS]:
+        entities = {"task": row.task, "acq": row.acq, "dir": row.dir, "run": row.run}
+        named = "_".join(f"{key}-{value}" for key, value in entities.items() if value)
+        image = "_".join(word for word in (row.participant_id, row.session_id, named, row.suffix) if word)
+        echoes = f" ({row.echoes} echoes)" if row.echoes and row.echoes > 1 else ""
+        status = Text(row.status.value, style=_STYLES.get(row.status.value, ""))
+        table.add_row(Text(image + echoes), status, Text(row.reason))
     return table
 
 

@@ -6,6 +6,7 @@ summary which rung of the ladder the result stands on.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from tmsprep.denoise.tedana_call import IcaSettings, MultiEchoInput
 from tmsprep.errors import ContractError, InputError
 from tmsprep.files import load_nifti, read_data, save_nifti, write_json, write_tsv
 from tmsprep.sidecars import Sidecar
+from tmsprep.spaces import Grid
 from tmsprep.stages import InFile, OutFile, SidecarFields
 
 _FEWEST_ECHOES = 3
@@ -31,6 +33,8 @@ _TR_TOLERANCE_S = 0.002
 _FEWEST_VOLUMES = 20
 _COMPONENT_SHARE = (1 / 5, 1 / 2)
 """Of the volumes; a number of components outside is suspicious (tedana's FAQ)."""
+_METRICS_HEADER = ("Component", "kappa", "rho", "variance explained", "classification", "classification_tags")
+"""Of the table that has no row, because no component exists."""
 _LOW_QUALITY = 0.6
 """Mean index quality below which tedana warns about robustica."""
 
@@ -156,7 +160,7 @@ def _echo_times_s(echo: list[Path], echo_sidecar: list[Path]) -> tuple[float, ..
     if len(echo) != len(echo_sidecar):
         raise InputError(f"{len(echo)} echoes but {len(echo_sidecar)} sidecars", expected="one sidecar an echo")
     times = tuple(Sidecar.merge([path]).echo_time_s() for path in echo_sidecar)
-    if not all(earlier < later for earlier, later in zip(times, times[1:], strict=False)):
+    if not all(earlier < later for earlier, later in itertools.pairwise(times)):
         raise InputError(
             f"the echo times are {', '.join(f'{time:g}' for time in times)} s",
             where=echo_sidecar[0],
@@ -217,7 +221,7 @@ def _save_series(descent: Descent, run: _Run, out_denoised: Path, out_optcom: Pa
         save_nifti(
             target,
             read_data(image),
-            image.affine,
+            Grid.of(image).affine_ras_mm,
             xform_code=run.xform_code,
             repetition_time_s=run.repetition_time_s,
         )
@@ -229,16 +233,19 @@ def _save_maps(descent: Descent, run: _Run, out_t2star: Path, out_s0: Path, out_
         image = load_nifti(descent.folder / name)
         values = read_data(image)
         counts = target is out_adaptive_mask
-        save_nifti(target, values.astype(np.uint8) if counts else values, image.affine, xform_code=run.xform_code)
+        save_nifti(
+            target,
+            values.astype(np.uint8) if counts else values,
+            Grid.of(image).affine_ras_mm,
+            xform_code=run.xform_code,
+        )
 
 
 def _save_components(descent: Descent, out_mixing: Path, out_metrics: Path) -> None:
     found = descent.decomposition
     if found is None:  # a header alone: there are no components
         write_tsv(out_mixing, pd.DataFrame(columns=["no_components"]))
-        write_tsv(
-            out_metrics, pd.DataFrame(columns=["Component", "kappa", "rho", "variance explained", "classification"])
-        )
+        write_tsv(out_metrics, pd.DataFrame(columns=list(_METRICS_HEADER)))
         return
     write_tsv(out_mixing, found.mixing)
     write_tsv(out_metrics, found.metrics)
@@ -317,7 +324,8 @@ def _component_warnings(descent: Descent, volumes: int) -> list[str]:
     if not low <= found.components <= high:
         word = "few" if found.components < low else "many"
         warnings.append(
-            f"Suspiciously {word} components: {found.components} of {volumes} volumes (expected {low:.0f} to {high:.0f})"
+            f"Suspiciously {word} components: {found.components} for {volumes} volumes"
+            f" (expected {low:.0f} to {high:.0f})"
         )
     if found.accepted == found.components:
         warnings.append("No component was rejected")

@@ -1,6 +1,7 @@
 """What the denoising stages read from fMRIPrep's confounds table: dummy scans, head motion, framewise displacement.
 
-The table is taken as fMRIPrep writes it: one row a volume *as acquired*, ``n/a`` in the first row of what is a difference.
+The table is taken as fMRIPrep writes it: one row a volume *as acquired*, ``n/a`` in the first row of what is a
+difference.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ class RunConfounds:
             A flagged volume follows a steady one.
         """
         columns = [name for name in self.table.columns if name.startswith(NON_STEADY_STATE)]
-        flagged = (
-            self.table[columns].to_numpy(dtype=np.float64).any(axis=1) if columns else np.zeros(self.volumes, bool)
-        )
+        flagged = np.zeros(self.volumes, dtype=bool)
+        for name in columns:
+            flagged |= np.asarray(self.table[name], dtype=np.float64) > 0
         count = int(flagged.sum())
         if not flagged[:count].all():
             raise ContractError(
@@ -91,7 +92,7 @@ class RunConfounds:
         dummies = self.dummy_scans()
         if missing not in (0, dummies):
             raise ContractError(
-                f"{series_volumes} volumes, but the confounds table has {self.volumes} rows, {dummies} of them dummy scans",
+                f"{series_volumes} volumes, but the confounds have {self.volumes} rows, {dummies} of them dummy scans",
                 where=series,
                 expected=f"{self.volumes} or {self.volumes - dummies} volumes",
                 action=f"use the confounds of the same run ({self.where})",
@@ -129,7 +130,7 @@ class RunConfounds:
                 expected="fMRIPrep's confounds (25.2 names)",
                 action="run the preprocessing again, or give the confounds table of this run",
             )
-        values = pd.to_numeric(self.table[name], errors="coerce").to_numpy(dtype=np.float64, copy=True)
+        values = np.array(pd.to_numeric(self.table[name], errors="coerce"), dtype=np.float64)
         if np.isnan(values[0]):
             values[0] = 0.0  # a difference has no value in the first row
         if not np.isfinite(values).all():

@@ -60,8 +60,8 @@ def repetition_time_s(image: nib.Nifti1Image) -> float:
     ContractError
         The header has none, or one that no BOLD series has.
     """
-    unit = image.header.get_xyzt_units()[1]
-    value = float(image.header.get_zooms()[3]) * _TIME_UNITS_S.get(unit, 1.0)
+    unit = str(image.header.get_xyzt_units()[1])
+    value = float(image.header["pixdim"][4]) * _TIME_UNITS_S.get(unit, 1.0)
     if not _PLAUSIBLE_TR_S[0] <= value <= _PLAUSIBLE_TR_S[1]:
         raise ContractError(
             f"the header states a repetition time of {value:g} s",
@@ -96,10 +96,11 @@ def require_same_grid(image: nib.Nifti1Image, like: nib.Nifti1Image) -> None:
     ContractError
         Shape or affine (by more than 0.01 mm) differ.
     """
-    same_shape = image.shape[:3] == like.shape[:3]
-    if not same_shape or not np.allclose(image.affine, like.affine, atol=_GRID_TOLERANCE_MM):
+    grid, other = Grid.of(image), Grid.of(like)
+    same_place = np.allclose(grid.affine_ras_mm, other.affine_ras_mm, atol=_GRID_TOLERANCE_MM)
+    if grid.shape != other.shape or not same_place:
         raise ContractError(
-            f"the grid ({image.shape[:3]}) is not that of {Path(str(like.get_filename())).name} ({like.shape[:3]})",
+            f"the grid {grid.shape} is not that of {Path(str(like.get_filename())).name} {other.shape}",
             where=image.get_filename(),
             expected="the native BOLD grid: same shape and affine",
             action="give files of the same run from the same preprocessing",

@@ -9,7 +9,7 @@ import gc
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,12 +115,12 @@ class Decomposition:
     @property
     def accepted(self) -> int:
         """Number of components kept in the denoised series."""
-        return int((self.metrics["classification"] == "accepted").sum())
+        return int(np.sum(np.asarray(self.metrics["classification"]) == "accepted"))
 
     @property
     def likely_bold(self) -> int:
         """Number of components that the tree took for BOLD; without any, "accepted" means nothing."""
-        return int(self.metrics["classification_tags"].fillna("").str.contains("Likely BOLD").sum())
+        return sum("Likely BOLD" in str(tags) for tags in self.metrics["classification_tags"])
 
 
 def decompose(data: MultiEchoInput, settings: IcaSettings, folder: Path) -> Decomposition:
@@ -190,13 +190,7 @@ def _tries(settings: IcaSettings, lines: Sequence[str], cross_metrics: dict[str,
 
 def _fast_tries(lines: Sequence[str]) -> tuple[IcaTry, ...]:
     found = [match for line in lines if (match := _ICA_LINE.search(line))]
-    return tuple(
-        IcaTry(int(seed), verdict.startswith("conv"), int(count)) for seed, verdict, count in map(_groups, found)
-    )
-
-
-def _groups(match: re.Match[str]) -> tuple[str, str, str]:
-    return match[1], match[2], match[3]
+    return tuple(IcaTry(int(match[1]), match[2].startswith("converged"), int(match[3])) for match in found)
 
 
 def _robust_tries(settings: IcaSettings, cross_metrics: dict[str, Any]) -> tuple[IcaTry, ...]:
@@ -216,7 +210,7 @@ class _Lines(logging.Handler):
 
 
 @contextmanager
-def _tedana(folder: Path) -> Iterator[list[str]]:
+def _tedana(folder: Path) -> Generator[list[str]]:
     """Prepare a folder and this process for tedana; yield the messages that it logs."""
     from tedana.utils import teardown_loggers
 

@@ -118,9 +118,7 @@ class Index:
         own = frozenset(image.name.entities)
         for folder in self._folders_to(image.path.parent):
             here = [
-                item
-                for item in self._sidecars.get(folder, ())
-                if item.suffix == image.name.suffix and item.entities <= own
+                item for item in self._sidecars.get(folder, ()) if item.suffix == image.name.suffix and item.entities <= own
             ]
             yield from (item.path for item in sorted(here, key=lambda item: (len(item.entities), item.path.name)))
 

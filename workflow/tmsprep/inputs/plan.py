@@ -72,6 +72,8 @@ class _Request:
 
     index: Index
     participants: frozenset[str]
+    chosen: bool
+    """Whether the user named participants."""
     sessions: frozenset[str]
     """Empty: all."""
     task: str | None
@@ -91,6 +93,7 @@ def _request(options: PlanOptions, filters: Mapping[str, Filter], index: Index) 
     return _Request(
         index=index,
         participants=participants,
+        chosen=bool(options.participant_label),
         sessions=sessions,
         task=task,
         bold=filters.get("bold", Filter()),
@@ -314,9 +317,8 @@ def _row(
 
 
 def _refused_row(index: Index, item: Refused, request: _Request) -> PlanRow:
-    selected = item.participant_id.removeprefix("sub-") in request.participants or not request.participants
-    hostile_folder = item.participant_id.removeprefix("sub-") not in index.images
-    matters = item.meant_for_us and (selected or hostile_folder)
+    selected = not request.chosen or item.participant_id.removeprefix("sub-") in request.participants
+    matters = item.meant_for_us and selected
     return PlanRow(
         participant_id=_one_line(item.participant_id),
         session_id=_one_line(item.session_id) if item.session_id else None,

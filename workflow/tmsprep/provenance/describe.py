@@ -45,9 +45,7 @@ _DATASETS = {
 }
 
 
-def describe_dataset(
-    *, dataset: str, link: list[str], out_description: OutFile, out_bidsignore: OutFile
-) -> SidecarFields:
+def describe_dataset(*, dataset: str, link: list[str], out_description: OutFile, out_bidsignore: OutFile) -> SidecarFields:
     """Write ``dataset_description.json`` and ``.bidsignore`` of a derivative dataset.
 
     Parameters
@@ -95,18 +93,19 @@ def _upstream(dataset: str, root: Path, links: dict[str, str]) -> list[dict[str,
     chain = [{"Name": name, "Version": version(name)} for name in libraries]
     for key in ("tedana", "preprocessed"):
         if key in links and dataset == "tmsprep":
-            chain += _chain_of(root / links[key], key)
+            chain += _chain_of(root / links[key])
     if dataset == "tedana":
-        chain += _chain_of(root / links["preprocessed"], "preprocessed")
+        chain += _chain_of(root / links["preprocessed"])
     return _unique(chain)
 
 
-def _chain_of(folder: Path, key: str) -> list[dict[str, Any]]:
+def _chain_of(folder: Path) -> list[dict[str, Any]]:
     description = folder / "dataset_description.json"
     if description.is_file():
         return read_json(description).get("GeneratedBy", [])
-    # written by a sibling job of the same run, maybe later: name it rather than wait for it
-    return [_self(folder.name if key != "tedana" else "tedana", _DATASETS[folder.name][2])] if folder.name in _DATASETS else []
+    if folder.name in _DATASETS:  # written by a sibling job of the same run, maybe later: named, not waited for
+        return [_self(folder.name, _DATASETS[folder.name][2])]
+    return []
 
 
 def _unique(chain: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

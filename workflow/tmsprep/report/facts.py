@@ -26,6 +26,7 @@ AGREEMENT_MM = 0.01
 
 _ENTITY = re.compile(r"(?:^|_)((?:ses|task|acq|dir|run|echo)-[0-9A-Za-z+]+)(?=_)")
 _PROVENANCE_KEYS = frozenset({"Sources", "SourcesSHA256", "SHA256", "Command", "GeneratedBy", "Description"})
+_LONGEST_LIST = 12
 _SEVERITY = {Status.OK: 0, Status.CAUTION: 1, Status.ABSTAIN: 2}
 
 
@@ -413,7 +414,7 @@ def other_values(content: Mapping[str, Any], known: Iterable[str] = ()) -> list[
             pairs += [Pair(f"{name}.{inner.name}", inner.value) for inner in other_values(value)]
         elif not isinstance(value, list):
             pairs.append(Pair(name, value))
-        elif len(value) <= 12:
+        elif len(value) <= _LONGEST_LIST and not any(isinstance(item, (Mapping, list)) for item in value):
             pairs.append(Pair(name, ", ".join(str(item) for item in value)))
     return pairs
 
@@ -427,12 +428,25 @@ class PlanRow:
     reason: str
 
 
+def read_words(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    """Read a TSV's cells as they stand (a label 01 stays 01); empty for ``n/a``.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or lacks a column.
+    """
+    read_tsv(path, required)
+    table = pd.read_csv(path, sep="\t", dtype=str, na_values=["n/a"], keep_default_na=False).fillna("")
+    return [{str(name): str(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
 def load_plan(path: Path, participant: str) -> list[PlanRow]:
     """Read this participant's rows of the plan."""
-    table = read_tsv(path, required=("participant_id", "status", "reason"))
     label = bare_label(participant)
-    rows = [row for row in table.to_dict("records") if bare_label(str(row["participant_id"])) == label]
-    return [PlanRow(_what(row), str(row["status"]), _text(row["reason"])) for row in rows]
+    rows = read_words(path, required=("participant_id", "status", "reason"))
+    own = [row for row in rows if bare_label(row["participant_id"]) == label]
+    return [PlanRow(_what(row), row["status"], row["reason"]) for row in own]
 
 
 def bare_label(participant: str) -> str:
@@ -440,20 +454,13 @@ def bare_label(participant: str) -> str:
     return participant.strip().removeprefix("sub-").split("_")[0].split(" ")[0]
 
 
-def _what(row: Mapping[Any, Any]) -> str:
-    names = {"session_id": "ses-", "task": "task-", "run": "run-"}
-    parts = [prefix + _entity(row.get(name), prefix) for name, prefix in names.items() if _text(row.get(name))]
-    return " ".join([_text(row.get("kind")) or "item", *parts])
-
-
-def _entity(value: Any, prefix: str) -> str:
-    return _text(value).removeprefix(prefix)
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+def _what(row: Mapping[str, str]) -> str:
+    columns = {"session_id": "ses-", "task": "task-", "acq": "acq-", "dir": "dir-", "run": "run-"}
+    given = {prefix: row.get(name, "").removeprefix(prefix) for name, prefix in columns.items()}
+    parts = [prefix + value for prefix, value in given.items() if value]
+    kind = row.get("suffix") or row.get("kind") or "the participant or session as a whole"
+    echoes = row.get("echoes", "")
+    return " ".join([kind, *parts, *([f"({echoes} echoes)"] if echoes not in {"", "1"} else [])])
 
 
 def recorded_versions(contents: Iterable[Mapping[str, Any]]) -> list[Pair]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from tmsprep import __version__
 from tmsprep.errors import InputError
-from tmsprep.files import read_tsv, write_tsv
+from tmsprep.files import write_tsv
 from tmsprep.records import Point, Status, TargetResult
 from tmsprep.report import plots
 from tmsprep.report.facts import (
@@ -25,6 +25,7 @@ from tmsprep.report.facts import (
     load_markers,
     merged,
     number,
+    read_words,
     require_same_target,
     worst,
 )
@@ -110,7 +111,7 @@ COLUMNS: dict[str, str] = {
     "beamf3_mni_x": "Cortex under Beam F3 in MNI152NLin2009cAsym, mm, for comparison only",
     "beamf3_mni_y": "As beamf3_mni_x",
     "beamf3_mni_z": "As beamf3_mni_x",
-    "entry_to_beamf3_mm": "Straight line from the scalp point over the target to Beam F3 on the scalp, mm",
+    "beamf3_distance_mm": "Straight line from the scalp point over the target to Beam F3 on the scalp, mm",
     "split_half_mm": "Distance between the targets of the two halves of the data, mm",
     "clean_minutes": "Minutes of data after censoring",
     "mean_fd_mm": "Mean framewise displacement, mm",
@@ -141,7 +142,7 @@ class Member:
     distance_to_truth_mm: float | None
 
     @property
-    def entry_to_beamf3_mm(self) -> float | None:
+    def beamf3_distance_mm(self) -> float | None:
         """Straight line between the two points on the scalp."""
         return distance_mm(self.entry_ras_mm, self.beamf3_ras_mm)
 
@@ -154,7 +155,7 @@ class Member:
             plain |= _columns(name, getattr(self, f"{name}_mm"))
         words = {"status": self.status.value, "beamf3_status": self.beamf3_status and self.beamf3_status.value}
         return plain | words | {"reasons": "; ".join(_one_line(text) for text in self.reasons) or None} | {
-            "entry_to_beamf3_mm": self.entry_to_beamf3_mm
+            "beamf3_distance_mm": self.beamf3_distance_mm
         }
 
 
@@ -179,10 +180,9 @@ def _require_equal_lengths(
 def _load_truth(path: Path | None) -> dict[str, Point]:
     if path is None:
         return {}
-    table = read_tsv(path, required=("participant_id", "target_x", "target_y", "target_z"))
     found: dict[str, Point] = {}
-    for row in table.to_dict("records"):
-        label = bare_label(str(row["participant_id"]))
+    for row in read_words(path, required=("participant_id", "target_x", "target_y", "target_z")):
+        label = bare_label(row["participant_id"])
         place = (float(row["target_x"]), float(row["target_y"]), float(row["target_z"]))
         if found.setdefault(label, place) != place:
             raise InputError(f"two different true targets for {label}", where=path, expected="one place a participant")
@@ -293,7 +293,7 @@ def _distributions(people: Sequence[Member]) -> list[Drawing]:
         "clean_minutes": "Clean minutes",
         "mean_fd_mm": "Mean FD (mm)",
         "split_half_mm": "Split-half distance (mm)",
-        "entry_to_beamf3_mm": "Scalp distance to Beam F3 (mm)",
+        "beamf3_distance_mm": "Scalp distance to Beam F3 (mm)",
         "distance_to_truth_mm": "Distance to the truth (mm)",
     }
     drawings: list[Drawing] = []

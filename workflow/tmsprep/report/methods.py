@@ -81,7 +81,7 @@ _METHODS = {
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence and the works that it rests on."""
+    """One sentence, without its full stop, and the works that it rests on."""
 
     text: str
     works: tuple[Work, ...] = ()
@@ -107,18 +107,18 @@ def describe(sites: Sites, runs: Sequence[Run], components: Sequence[Components]
 
 
 def _denoising(runs: Sequence[Run], components: Sequence[Components]) -> list[Sentence]:
-    sentences = [Sentence(f"{_count(len(runs), 'functional MRI run')} entered the analysis.")]
+    sentences = [Sentence(f"{_count(len(runs), 'functional MRI run')} entered the analysis")]
     if components:
         steps = sorted({item.rung for item in components})
         text = (
             f"{_count(len(components), 'multi-echo run')} went through tedana, which removes signal components that do not "
-            f"scale with echo time as blood oxygenation does (recorded step of its fallback ladder: {', '.join(steps)})."
+            f"scale with echo time as blood oxygenation does (recorded step of its fallback ladder: {', '.join(steps)})"
         )
         sentences.append(Sentence(text, (WORKS["tedana"], WORKS["kundu"])))
     thresholds = sorted({run.threshold_mm for run in runs if run.threshold_mm is not None})
     if thresholds:
         told = ", ".join(f"{value:g}" for value in thresholds)
-        text = f"Volumes with a framewise displacement above {told} mm were left out of the nuisance regression."
+        text = f"Volumes with a framewise displacement above {told} mm were left out of the nuisance regression"
         sentences.append(Sentence(text, (WORKS["power"],)))
     return sentences
 
@@ -126,12 +126,12 @@ def _denoising(runs: Sequence[Run], components: Sequence[Components]) -> list[Se
 def _targeting(sites: Sites) -> list[Sentence]:
     result = sites.target
     how = _METHODS.get(result.method, "each place in the search region was scored")
-    text = f"The circuit was '{result.circuit}', the search region '{result.search_mask}', the method '{result.method}': {how}."
+    text = f"The circuit was '{result.circuit}', the search region '{result.search_mask}', the method '{result.method}': {how}"
     works = [WORKS["fox2012"], WORKS["fox2013"]]
     if "convergent-depression" in result.circuit:
         works.append(WORKS["siddiqi"])
     cluster = Sentence(
-        "The target comes from the largest cluster of the best scores and was moved onto grey matter of that cluster.",
+        "The target comes from the largest cluster of the best scores and was moved onto grey matter of that cluster",
         (WORKS["cash"],),
     )
     return [Sentence(text, tuple(works)), *([cluster] if result.candidates else [])]
@@ -139,7 +139,7 @@ def _targeting(sites: Sites) -> list[Sentence]:
 
 def _scalp(sites: Sites) -> list[Sentence]:
     text = "Beam F3 was computed from three lengths measured on the scalp surface, with the constants of the method's web calculator"
-    where = "." if sites.beamf3_scalp_ras_mm else "; no place was given out."
+    where = "" if sites.beamf3_scalp_ras_mm else "; no place was given out"
     return [Sentence(text + where, (WORKS["beam"],))]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tmsprep import DISCLAIMER
 from tmsprep.records import Point, Status
 from tmsprep.report.facts import Pair
 
@@ -28,7 +29,20 @@ LABELS: dict[str, str] = {
     "split_half_mm": "Distance between the targets of the two halves of the data (mm)",
     "coverage_search_mask": "Part of the search region that has signal",
     "coverage_sgacc": "Part of the sgACC that has signal",
-    "edge_mm": "Distance from the target to the edge of the search region (mm)",
+    "coverage_seeds": "Part of the circuit's seed regions that has signal",
+    "edge_distance_mm": "Distance from the target to the edge of the search region (mm)",
+    "search_voxels": "Voxels that were scored",
+    "weight_voxels": "Voxels of the circuit that were used",
+    "peak_score": "Highest score of the target's cluster",
+    "score_percentile_95": "Score that 95 % of the search region stay below",
+    "snapped_mm": "From the cluster's centre to the target on grey matter (mm)",
+    "mni_round_trip_mm": "To the standard brain and back, at the target: error (mm)",
+    "Seed": "Seed of the random numbers",
+    "Converged": "ICA converged",
+    "Components": "Components",
+    "EchoTimes_s": "Echo times (s)",
+    "RepetitionTime_s": "Time between volumes (s)",
+    "DummyScansRemoved": "First volumes left out",
 }
 """Plain words for names that stages write; other names are shown as they stand in the file."""
 
@@ -37,6 +51,8 @@ STATUS_WORDS = {
     Status.CAUTION: "use with caution",
     Status.ABSTAIN: "none given out",
 }
+
+PLAN_WORDS = {"process": "used", "exclude": "left out", "error": "could not be used"}
 
 
 @dataclass(frozen=True)
@@ -95,5 +111,7 @@ def render(template: str, **content: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(number=number, point=point, plain=plain, label=label)
-    environment.globals.update(missing=MISSING, status_words=STATUS_WORDS)
+    environment.globals.update(
+        missing=MISSING, status_words=STATUS_WORDS, plan_words=PLAN_WORDS, disclaimer=DISCLAIMER
+    )
     return environment.get_template(template).render(**content)

@@ -208,7 +208,7 @@ def _censoring_note(run: Run) -> str:
 
 @dataclass(frozen=True)
 class ComponentsView:
-    """tedana's components of a run and their plot."""
+    """tedana's components of a run and their plot; the plot is empty where tedana could not split the run."""
 
     components: Components
     plot: str
@@ -218,7 +218,8 @@ class ComponentsView:
     def of(cls, components: Components, index: int) -> ComponentsView:
         """Draw the plot."""
         item = components
-        plot = plots.components_plot(item.kappa, item.rho, item.variance, item.accepted, f"components{index}")
+        name = f"components{index}"
+        plot = plots.components_plot(item.kappa, item.rho, item.variance, item.accepted, name) if item.kappa.size else ""
         known = ("Accepted", "Rejected", "Rung", "Warnings")
         return cls(item, plot, facts.other_values(item.summary, known))
 

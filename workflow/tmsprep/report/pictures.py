@@ -23,10 +23,12 @@ from tmsprep.spaces import Transform
 PIXEL_MM = 0.5
 SCORE_COLOURS = "RdYlBu_r"
 _DPI = 100
-_SCORE_OPACITY = 0.6
+_SCORE_OPACITY = 0.7
 _ON_SLICE_MM = 2.0
-_MARGIN_MM = 28.0
+_MARGIN_MM = 22.0
 _SCALE_BAR_MM = 20.0
+_BESIDE_MIDLINE_MM = 25.0
+"""A sagittal slice in the midline shows little grey and white matter."""
 _SCALP_PICTURE_PIXELS = 1200
 _CONTOUR_BRAIN = "#ffd21f"
 _CONTOUR_WHITE_MATTER = "#35d3ff"
@@ -91,8 +93,9 @@ def _target_slice(layers: Layers, cut: Cut, signs: Sequence[Sign], what: str) ->
     grey = _windowed(layers.t1w.sample(cut.points_ras_mm), layers.window)
     image = _with_scores(grey, layers.scores.sample_known(cut.points_ras_mm), layers.limit)
     figure, axes = _canvas(image, cut)
+    highest = max(signs, key=lambda sign: cut.on_picture(sign.position_ras_mm)[1], default=None)
     for sign in signs:
-        _draw_sign(axes, cut, sign)
+        _draw_sign(axes, cut, sign, label_above=sign is highest)
     view = cut.plane.value
     place = f"{'xyz'[view.normal]} = {cut.position_mm:.1f} mm"
     alt = f"{view.word.capitalize()} T1-weighted slice through {what}, {place}. {_spoken(signs, cut)}"
@@ -165,24 +168,26 @@ def _draw_scale_bar(axes: Any, cut: Cut) -> None:
     _halo_text(axes, x + _SCALE_BAR_MM / 2, y + 2.5, "2 cm", size=11, ha="center", va="bottom")
 
 
-def _draw_sign(axes: Any, cut: Cut, sign: Sign) -> None:
-    """Draw a sign: filled on its slice, hollow where it is projected from elsewhere."""
+def _draw_sign(axes: Any, cut: Cut, sign: Sign, *, label_above: bool) -> None:
+    """Draw a sign: with a dot in it on its slice, without and dashed where it is seen through from elsewhere."""
     x, y = cut.on_picture(sign.position_ras_mm)
     apart = abs(cut.distance_mm(sign.position_ras_mm))
+    here = apart <= _ON_SLICE_MM
     if sign.from_ras_mm is not None:
         across, up = zip(cut.on_picture(sign.from_ras_mm), (x, y), strict=True)
-        axes.plot(across, up, color="black", linewidth=3.5)
-        axes.plot(across, up, color=sign.colour, linewidth=1.8, linestyle="--" if apart > _ON_SLICE_MM else "-")
-    face = sign.colour if apart <= _ON_SLICE_MM else "none"
-    style: dict[str, Any] = {"marker": sign.shape, "linestyle": "none", "markerfacecolor": face}
-    axes.plot([x], [y], **(style | {"markerfacecolor": "none"}), markersize=13, markeredgecolor="black", markeredgewidth=5)
-    axes.plot([x], [y], **style, markersize=13, markeredgecolor=sign.colour, markeredgewidth=2)
-    label = sign.letter if apart <= _ON_SLICE_MM else f"{sign.letter} ({apart:.0f} mm off)"
-    left, right, _, top = cut.extent_mm
-    side, shift = ("left", 5) if x < (left + right) / 2 else ("right", -5)
-    _halo_text(
-        axes, x + shift, min(y + 4, top - 10), label, size=12, colour=sign.colour, ha=side, va="bottom", clip_on=True
-    )
+        axes.plot(across, up, color="black", linewidth=3.2)
+        axes.plot(across, up, color=sign.colour, linewidth=1.6, linestyle="-" if here else "--")
+    style: dict[str, Any] = {"marker": sign.shape, "linestyle": "none", "markerfacecolor": "none", "markersize": 11}
+    axes.plot([x], [y], **style, markeredgecolor="black", markeredgewidth=4.5)
+    axes.plot([x], [y], **style, markeredgecolor=sign.colour, markeredgewidth=2)
+    if here:
+        dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "markeredgecolor": "black", "markeredgewidth": 0.8}
+        axes.plot([x], [y], **dot, markerfacecolor=sign.colour, markersize=4.5)
+    label = sign.letter if here else f"{sign.letter} ({apart:.0f} mm off)"
+    left, right, _, _ = cut.extent_mm
+    side, shift = ("left", 6) if x < (left + right) / 2 else ("right", -6)
+    level, rise = ("bottom", 3) if label_above else ("top", -3)
+    _halo_text(axes, x + shift, y + rise, label, size=12, colour=sign.colour, ha=side, va=level, clip_on=True)
 
 
 def _finish(figure: Any, image: NDArray[np.float64], alt: str, caption: str) -> Picture:
@@ -231,7 +236,7 @@ class Outlines:
     @classmethod
     def of(cls, t1w: Volume, mask: Volume, white_matter: Volume | None) -> Outlines:
         """Take white matter from its probability map, or from the T1w image's own brightness."""
-        return cls(mask, white_matter or bright_tissue(t1w, mask), Box.around(mask, 12.0))
+        return cls(mask, white_matter or bright_tissue(t1w, mask), Box.around(mask, 18.0))
 
 
 def registration_slices(
@@ -239,9 +244,10 @@ def registration_slices(
 ) -> list[Picture]:
     """Draw the functional reference image in T1w space under the T1w image's outlines.
 
-    Three slices through the middle of the brain, and an axial one through the site if there is one.
+    Three slices through the middle of the left hemisphere, and an axial one through the site if there is one.
     """
-    middle = centroid(outlines.mask)
+    x, y, z = centroid(outlines.mask)
+    middle = (x - _BESIDE_MIDLINE_MM, y, z)
     cuts = [Cut.of(plane, middle, outlines.box, PIXEL_MM * 1.25) for plane in Plane]
     if site_ras_mm is not None:
         cuts.append(Cut.of(Plane.AXIAL, site_ras_mm, outlines.box, PIXEL_MM * 1.25))

@@ -24,6 +24,9 @@ from tmsprep.records import Point
 from tmsprep.spaces import Array, Grid, Transform, apply_affine
 
 
+_BELOW_BRAIN_MM = 16.0
+
+
 @dataclass(frozen=True)
 class _View:
     """How a plane lies in the world: axes by number (0 = x), increasing rightwards and upwards in the picture."""
@@ -97,7 +100,7 @@ class Box:
 
     @classmethod
     def around(cls, mask: Volume, margin_mm: float, points_ras_mm: Sequence[Point] = ()) -> Box:
-        """Return the box of a mask and further points, with a margin.
+        """Return the box of a mask and further points, with a margin; below the brain a small one will do.
 
         Raises
         ------
@@ -110,7 +113,8 @@ class Box:
         corners = np.array([[voxels[:, axis].min(), voxels[:, axis].max()] for axis in range(3)])
         grid = np.array(np.meshgrid(*corners)).reshape(3, -1).T
         world = np.vstack([apply_affine(mask.affine_ras_mm, grid), *(np.atleast_2d(point) for point in points_ras_mm)])
-        return cls(np.floor(world.min(axis=0) - margin_mm), np.ceil(world.max(axis=0) + margin_mm))
+        below = np.array([margin_mm, margin_mm, min(margin_mm, _BELOW_BRAIN_MM)])
+        return cls(np.floor(world.min(axis=0) - below), np.ceil(world.max(axis=0) + margin_mm))
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ def command(
     mean_fd_mm: float = 0.12,
     distortion: Distortion = "none",
     non_steady_volumes: int = 0,
+    surround_mm: float | None = None,
     fiducials: Path | None = None,
     seed: int = 42,
 ) -> int:
@@ -111,11 +112,14 @@ def command(
         none, or distort the run and add a field map of this kind.
     non_steady_volumes
         Volumes at the start of a run that are not yet in the steady state.
+    surround_mm
+        Store signal only up to this far from the brain, and 0 elsewhere (makes small files).
     fiducials
         TSV (name, x, y, z) with known fiducials of this head, to be kept beside the truth.
     seed
         Governs everything random: the same seed gives the same bytes.
     """
+    from tmsprep.simulate.participant import Conditions
     from tmsprep.simulate.study import Request, simulate
 
     if seed < 0:
@@ -129,9 +133,8 @@ def command(
         protocol=protocol_of(repetition_time_s, list(echo_times_ms), voxel_mm, minutes, tsnr, quantum),
         circuit=circuit,
         search_mask=search_mask,
-        mean_fd_mm=mean_fd_mm,
-        distortion=distortion,
-        non_steady_volumes=non_steady_volumes,
+        conditions=Conditions(mean_fd_mm, distortion != "none", non_steady_volumes, surround_mm),
+        field_map=distortion,
         fiducials=fiducials,
         seed=seed,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tmsprep.errors import InputError
 from tmsprep.simulate.field import SITES_MNI_MM, FieldMap, make_field
@@ -17,7 +18,7 @@ from tmsprep.simulate.motion import draw_motion, rigid
 from tmsprep.simulate.protocol import Protocol
 from tmsprep.simulate.scanner import Scanner, Scene, add_noise, bold_grid
 from tmsprep.simulate.sources import artefact_sources, bold_sources
-from tmsprep.spaces import Grid, apply_affine
+from tmsprep.spaces import Grid, apply_affine, voxel_sizes
 from tmsprep.target.circuits import Circuit
 from tmsprep.target.masks import SearchMask
 
@@ -116,6 +117,8 @@ class Conditions:
     mean_fd_mm: float
     distorted: bool
     non_steady_volumes: int
+    surround_mm: float | None
+    """Signal is stored up to this far from the brain; None: everywhere in the head."""
 
 
 def prepare_scene(
@@ -148,8 +151,26 @@ def prepare_scene(
     )
     artefacts = artefact_sources(person.head, motion, protocol.duration_s, person.generator(run, "artefacts"))
     field = _field(person) if conditions.distorted else None
-    scene = Scene(person.head, bold, artefacts, motion, head_to_scanner, field, conditions.non_steady_volumes)
+    scene = Scene(
+        person.head,
+        bold,
+        artefacts,
+        motion,
+        head_to_scanner,
+        field,
+        conditions.non_steady_volumes,
+        _stored(person.head, conditions.surround_mm),
+    )
     return scene, grid
+
+
+def _stored(head: Head, surround_mm: float | None) -> NDArray[np.bool_]:
+    """Return where signal is stored, on the head's grid."""
+    if surround_mm is None:
+        return head.inside
+    brain = (head.grey + head.white + head.fluid) > 0.5
+    distance = ndimage.distance_transform_edt(~brain, sampling=voxel_sizes(head.grid.affine_ras_mm))
+    return np.asarray(distance) <= surround_mm
 
 
 def _place_grid(protocol: Protocol, brain_scanner_mm: Array) -> Grid:
@@ -173,7 +194,7 @@ def acquire(person: Participant, scene: Scene, protocol: Protocol, grid: Grid, r
     rest = scanner.at_rest()
     noise_sd = grey_level(scanner, scene, rest[0]) / protocol.tsnr
     step = noise_sd * protocol.quantum
-    seen = scanner.voxel_map(scene.head.inside.astype(np.float32)) > 0.05
+    seen = scanner.voxel_map(scene.stored.astype(np.float32)) > 0.05
     noise = person.generator(run, "noise")
     echoes = tuple(np.zeros((*grid.shape, protocol.volumes), dtype=np.int16) for _ in protocol.echo_times_s)
     for index, volume in enumerate(scanner.volumes()):

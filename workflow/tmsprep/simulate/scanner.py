@@ -41,6 +41,8 @@ class Scene:
     """Off-resonance in the head's frame; None for a perfect field."""
     non_steady_volumes: int
     """Volumes at the start in which the magnetisation is still above its steady state."""
+    stored: NDArray[np.bool_]
+    """On the head's grid: where the scanner keeps the image; 0 is stored elsewhere."""
 
 
 def bold_grid(protocol: Protocol, centre_ras_mm: Array, tilt_rad: Array) -> Grid:

@@ -25,9 +25,9 @@ class Request:
     protocol: Protocol
     circuit: str
     search_mask: str
-    mean_fd_mm: float
-    distortion: str
-    non_steady_volumes: int
+    conditions: Conditions
+    field_map: str
+    """``none``, ``phasediff`` or ``epi``: the kind of field map to add."""
     fiducials: Path | None
     seed: int
 
@@ -41,13 +41,12 @@ def simulate(request: Request, files: AnatomyFiles) -> Participant:
     search, circuit = load_search_mask(request.search_mask), request.load_circuit()
     fine_mm = min(2.0, request.protocol.voxel_mm / 1.5)
     person = make_participant(request.label, files.load(), search, request.seed, fine_mm=fine_mm)
-    conditions = Conditions(request.mean_fd_mm, request.distortion != "none", request.non_steady_volumes)
     dataset.write_description(request.out)
     dataset.add_participant(request.out, request.label, request.site)
     for index, session in enumerate(request.sessions):
         names = dataset.Names(request.label, session, request.task)
         stream = f"session {session or 'only'}"
-        scene, grid = prepare_scene(person, request.protocol, conditions, circuit, search, stream)
+        scene, grid = prepare_scene(person, request.protocol, request.conditions, circuit, search, stream)
         run = acquire(person, scene, request.protocol, grid, stream)
         if index == 0:
             dataset.write_t1w(request.out, names, files.t1w)

@@ -1,8 +1,8 @@
 """Circuits: signed weights on the brain, in a template's space, and the guard against an inverted one.
 
 A circuit is a JSON file (``data/circuits``): seeds with signed weights, or an image with its checksum, and two anchor
-spheres that tell its polarity. It is evaluated at points, never by voxel index: published images differ in storage order.
-It does not know the participant.
+spheres that tell its polarity. It is evaluated at points, never by voxel index, because published images differ in
+storage order. It does not know the participant.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Weights:
     def at(self, points_mni_mm: Array) -> Array:
         """Return the weights at points (n, 3) in mm of the circuit's space.
 
-        A circuit of seeds is 0 outside them, and their sum where they overlap. An image is NaN outside its field of view.
+        Seeds: 0 outside them, and their sum where they overlap. Image: NaN outside its field of view.
         """
         if self.image is not None:
             return self.image.at(points_mni_mm)
@@ -284,9 +284,9 @@ def require_polarity(weights: Weights, *, force: bool) -> Polarity:
     found = polarity(weights)
     if not found.is_right and not force:
         raise InputError(
-            f"circuit {weights.circuit.name!r} has the wrong sign: its mean weight is {found.negative_anchor:.3g} at the "
-            f"negative anchor {weights.circuit.negative.centre_mni_mm} and {found.positive_anchor:.3g} at the positive "
-            f"anchor {weights.circuit.positive.centre_mni_mm}",
+            f"circuit {weights.circuit.name!r} has the wrong sign: its mean weight is {found.negative_anchor:.3g} "
+            f"at the negative anchor {weights.circuit.negative.centre_mni_mm} and {found.positive_anchor:.3g} "
+            f"at the positive anchor {weights.circuit.positive.centre_mni_mm}",
             where=weights.circuit.file.name if weights.circuit.file else None,
             expected="negative (sgACC) below zero, positive (left DLPFC) above",
             action="multiply the map by -1 if it is stored inverted, or state --force-polarity if you mean it",

@@ -1,7 +1,7 @@
 """From a score map to candidate sites: the best scores, their clusters, one grey-matter point for each.
 
-The scores are brought from the BOLD grid to a finer one first, on which the grey matter is known: a voxel of 3 or 4 mm would
-otherwise quantise the target.
+The scores are brought from the BOLD grid to a finer one first, on which the grey matter is known: a voxel of 3 or 4 mm
+would otherwise quantise the target.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def find_clusters(scores: ScoreMap, *, top_fraction: float, min_volume_mm3: floa
     """Return the clusters of the best scores, the largest first.
 
     The best scores are the `top_fraction` highest of all voxels inside, and positive (Cash et al. 2021,
-    doi:10.1002/hbm.25330, for the negative of a correlation). Voxels that share a face, an edge or a corner are connected.
+    doi:10.1002/hbm.25330, for the negative of a correlation). Voxels that share a face, an edge or a corner are
+    connected.
 
     Parameters
     ----------
@@ -100,7 +101,8 @@ def find_clusters(scores: ScoreMap, *, top_fraction: float, min_volume_mm3: floa
         return []
     threshold = np.quantile(scores.values[scores.inside], 1 - top_fraction)
     best = scores.inside & (scores.values >= threshold) & (scores.values > 0)
-    labels, _ = ndimage.label(best, structure=_NEIGHBOURS_26)
+    labels = np.zeros(best.shape, dtype=np.int32)
+    ndimage.label(best, structure=_NEIGHBOURS_26, output=labels)
     members = [np.argwhere(labels == label) for label in range(1, labels.max() + 1)]
     clusters = [_describe(scores, voxels, max(float(threshold), 0.0)) for voxels in members]
     clusters.sort(key=lambda item: (-item.voxels, -item.mean_score, *item.position_ras_mm))

@@ -1,4 +1,4 @@
-"""Finding a circuit by what the user gave: a shipped name, an image, or a JSON file of their own; and the cache of images.
+"""Finding a circuit by what the user gave: a shipped name, an image, or JSON of their own; and the cache of images.
 
 Images of shipped circuits are not part of the package: they are fetched over https on request, and never otherwise.
 """

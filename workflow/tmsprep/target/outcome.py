@@ -52,7 +52,7 @@ def summarise(found: Found, person: Person, mask: SearchMask, split_half_mm: flo
 
 def _measures(cluster: Cluster, found: Found, person: Person, mask: SearchMask) -> dict[str, float]:
     point = cluster.position_ras_mm
-    in_mask_space = person.anatomy.template_points(point[np.newaxis], mask.space)
+    in_mask_space = person.template_points(point[np.newaxis], mask.space)
     return {
         "peak_score": cluster.peak_score,
         "score_percentile_95": float(np.quantile(found.map.values[found.map.inside], 0.95)),
@@ -87,7 +87,7 @@ def _require_left(candidates: Sequence[Candidate]) -> None:
             raise ProcessingError(
                 f"a candidate lies at MNI {item.target_mni_mm}, not in the left hemisphere",
                 expected="x below 0",
-                action="check the orientation of the T1w and the normalisation; do not use any result of this participant",
+                action="check the T1w's orientation and the normalisation; use no result of this participant",
             )
 
 

@@ -10,16 +10,20 @@ from numpy.typing import NDArray
 
 from tmsprep.spaces import Transform
 from tmsprep.surfaces import Surface
-from tmsprep.target.place import CONTRACT_SPACE, Anatomy, TissueMap
+from tmsprep.target.tissue import TissueMap
 
 Array = NDArray[np.float64]
+
+CONTRACT_SPACE = "MNI152NLin2009cAsym"
+"""The template space that the preprocessing contract speaks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
     """Anatomy of one participant. Points are scanner RAS mm of the T1w."""
 
-    anatomy: Anatomy
+    mni_to_t1w: Transform
+    """``from-MNI152NLin2009cAsym_to-T1w``: maps points of the T1w to the template."""
     t1w_to_mni: Transform
     """The other direction, to check the first."""
     grey: TissueMap
@@ -28,18 +32,24 @@ class Person:
     @classmethod
     def load(cls, gm: Path, mni_to_t1w: Path, t1w_to_mni: Path, scalp: Path | None) -> Person:
         """Read the files."""
-        anatomy = Anatomy(Transform.load(mni_to_t1w), _between_templates)
         surface = None if scalp is None else Surface.load(scalp)
-        return cls(anatomy, Transform.load(t1w_to_mni), TissueMap.load(gm), surface)
+        return cls(Transform.load(mni_to_t1w), Transform.load(t1w_to_mni), TissueMap.load(gm), surface)
 
     @property
     def scalp_points_ras_mm(self) -> Array | None:
         """Vertices of the scalp (m, 3), or None."""
         return None if self.scalp is None else self.scalp.vertices_ras_mm
 
+    def template_points(self, points_ras_mm: Array, space: str) -> Array:
+        """Map points (n, 3) to a template space. The templates differ by millimetres and are never equated."""
+        route = self.mni_to_t1w
+        if space != CONTRACT_SPACE:
+            route = between_templates(space, CONTRACT_SPACE).followed_by(self.mni_to_t1w)
+        return route.pull_points(points_ras_mm)
+
     def mni_mm(self, point_ras_mm: Array) -> Array:
         """Map a point (3,) to MNI152NLin2009cAsym."""
-        return self.anatomy.template_points(point_ras_mm[np.newaxis], CONTRACT_SPACE)[0]
+        return self.template_points(point_ras_mm[np.newaxis], CONTRACT_SPACE)[0]
 
     def round_trip_mm(self, point_ras_mm: Array) -> float:
         """Return how far a point (3,) lands from itself after T1w to template to T1w."""
@@ -51,7 +61,8 @@ class Person:
         return None if self.scalp is None else self.scalp.distance_mm(point_ras_mm)
 
 
-def _between_templates(source: str, destination: str) -> Transform:
+def between_templates(source: str, destination: str) -> Transform:
+    """Return the transform ``from-SOURCE_to-DESTINATION``."""
     from tmsprep.templates import transform
 
     return transform(source, destination)

@@ -19,7 +19,7 @@ class Thresholds:
     """Limits. Below (or above) the first the result is ``caution``, beyond the second ``abstain``."""
 
     clean_minutes_caution: float = 20.0
-    """Below it the place of a target is known only roughly; 28 minutes gave under 10 mm (doi:10.3389/fpsyt.2024.1341908)."""
+    """Below it a target is known only roughly; 28 minutes gave under 10 mm (doi:10.3389/fpsyt.2024.1341908)."""
     clean_minutes_abstain: float = 5.0
     mean_fd_caution_mm: float = 0.2
     mean_fd_abstain_mm: float = 0.3

@@ -1,11 +1,11 @@
 """Scores: how well the series of a search voxel follows the circuit.
 
-Both methods reduce the circuit to one time course, ``s = Z w0``, and score a voxel by its correlation with it. They differ
-in how the weights ``w0`` are made. Later methods (spatial similarity, parcels) take the same problem and give the same
-result.
+Both methods reduce the circuit to one time course, ``s = Z w0``, and score a voxel by its correlation with it. They
+differ in how the weights ``w0`` are made. Later methods (spatial similarity, parcels) take the same problem and give
+the same kind of result.
 
-With standardised columns of Z the numerator of the correlation of voxel v with s is ``T * sum_j r_vj w0_j``: the voxel's row
-of the correlation matrix, weighted by the circuit.
+With standardised columns of Z the numerator of the correlation of voxel v with s is ``T * sum_j r_vj w0_j``: the
+voxel's row of the correlation matrix, weighted by the circuit.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def score_voxels(method: Method, z: NDArray[np.floating], problem: ScoreProblem)
     Parameters
     ----------
     method
-        ``timecourse``: correlation with the weighted sum over the brain (Fox et al. 2013, doi:10.1016/j.neuroimage.2012.10.083).
-        ``seed``: correlation with the signed sum of the seeds' mean series; for a single seed of weight -1 this is minus the
-        correlation with the seed.
+        ``timecourse``: correlation with the weighted sum over the brain (Fox et al. 2013, PMC3594474).
+        ``seed``: correlation with the signed sum of the seeds' mean series; for a single seed of weight -1 this is
+        minus the correlation with the seed.
     z
         (volumes, voxels): standardised series.
     problem

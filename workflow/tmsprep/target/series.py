@@ -1,4 +1,4 @@
-"""The denoised series of a participant: read a few volumes at a time, kept volumes only, z-scored per run, concatenated.
+"""The denoised series of a participant: a few volumes read at a time, only kept ones, z-scored per run, concatenated.
 
 Nothing here filters, regresses or smooths: that is done before.
 """
@@ -39,7 +39,7 @@ class Series:
     """Standardised series of some voxels."""
 
     z: NDArray[np.float32]
-    """(kept volumes of all runs, voxels): mean 0 and standard deviation 1 within each run; 0 where there is no signal."""
+    """(kept volumes of all runs, voxels): mean 0 and standard deviation 1 within a run; 0 where there is no signal."""
     has_signal: NDArray[np.bool_]
     """(voxels,): it varies and is finite in every run."""
 
@@ -71,10 +71,10 @@ def grid_of(runs: Sequence[Run]) -> Grid:
 
 def _read_kept(table: Path) -> NDArray[np.bool_]:
     column = read_tsv(table, required=("kept",))["kept"]
-    values = column.map({True: 1, False: 0, 1: 1, 0: 0, "True": 1, "False": 0, "true": 1, "false": 0})
-    if values.isna().any():
-        raise InputError("the column 'kept' has a value that is neither 0 nor 1", where=table)
-    return values.to_numpy(dtype=bool)
+    words = [str(value).strip().lower().removesuffix(".0") for value in column]
+    if unknown := sorted(set(words) - {"0", "1", "false", "true"}):
+        raise InputError(f"the column 'kept' holds {unknown[0]!r}", where=table, expected="0 or 1")
+    return np.array([word in {"1", "true"} for word in words])
 
 
 def _check_run(run: Run, grid: Grid) -> None:
@@ -85,10 +85,8 @@ def _check_run(run: Run, grid: Grid) -> None:
         raise InputError("not one volume is kept", where=run.bold, action="leave the run out")
     for path in (run.bold, run.mask):
         other = Grid.of(load_nifti(path))
-        same = other.shape == grid.shape and np.allclose(
-            other.affine_ras_mm, grid.affine_ras_mm, atol=_GRID_TOLERANCE_MM
-        )
-        if not same:
+        apart = np.abs(other.affine_ras_mm - grid.affine_ras_mm).max()
+        if other.shape != grid.shape or apart > _GRID_TOLERANCE_MM:
             raise InputError(
                 f"the grid {other.shape} differs from the first run's {grid.shape}, or lies elsewhere",
                 where=path,
@@ -113,16 +111,20 @@ def read_series(runs: Sequence[Run], voxels: NDArray[np.bool_]) -> Series:
 
 
 def _read_run(run: Run, voxels: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return (kept volumes, voxels)."""
+    """Return (kept volumes, voxels), voxels in C order of the mask."""
     # the file stays open, or each block would decompress everything before it again
     image = nib.Nifti1Image.from_filename(str(run.bold), keep_file_open=True)
-    series = np.empty((int(run.kept.sum()), int(voxels.sum())), dtype=np.float32)
+    # NIfTI stores the first axis fastest, so a block is flattened in that order without a copy
+    places = np.ravel_multi_index(np.nonzero(voxels), voxels.shape, order="F")
+    series = np.empty((int(run.kept.sum()), places.size), dtype=np.float32)
     filled = 0
     for first in range(0, run.kept.size, _BLOCK_VOLUMES):
         block = _read_block(image, run, first)
-        wanted = block[voxels].T[run.kept[first : first + _BLOCK_VOLUMES]]
-        series[filled : filled + len(wanted)] = wanted
-        filled += len(wanted)
+        kept = np.flatnonzero(run.kept[first : first + _BLOCK_VOLUMES])
+        flat = block.reshape(-1, block.shape[3], order="F")
+        for volume in kept:
+            series[filled] = flat[places, volume]
+            filled += 1
     return series
 
 

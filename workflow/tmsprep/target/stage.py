@@ -1,7 +1,7 @@
 """The stage ``target``: from denoised series to the circuit target of one participant.
 
-This module reads and writes; what a circuit, a score or a cluster is, its neighbours say: `circuits` and `masks` (data),
-`survey` (which voxels), `series` (their data), `scores` and `clusters` (the method), `quality` (the verdict).
+This module reads and writes; what a circuit, a score or a cluster is, its neighbours say: `circuits` and `masks`
+(definitions), `survey` (which voxels), `series` (their data), `scores` and `clusters` (method), `quality` (verdict).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tmsprep.target.locate import Found, Search, locate, split_half_distance
 from tmsprep.target.masks import load_search_mask
 from tmsprep.target.outcome import Outcome, judge_outcome, summarise
 from tmsprep.target.person import Person
-from tmsprep.target.series import Run, Series, common_mask, grid_of, open_runs, read_series
-from tmsprep.target.survey import FINE_MM, GREY, GREY_SCORED, FineGrey, Plan, Voxels, survey_fine, survey_voxels
+from tmsprep.target.series import Series, common_mask, grid_of, open_runs, read_series
+from tmsprep.target.survey import FINE_MM, GREY, GREY_SCORED, Plan, Voxels, survey_fine, survey_voxels
 
 _ALIGNED = 2
 _LIMITS = quality.Thresholds()
@@ -113,8 +113,8 @@ def find_target(
     person = Person.load(gm, mni_to_t1w, t1w_to_mni, scalp)
 
     brain = common_mask(runs)
-    voxels = survey_voxels(grid_of(runs), brain, person.grey, person.anatomy, plan, person.scalp_points_ras_mm)
-    fine = survey_fine(person.grey, person.anatomy, plan, person.scalp_points_ras_mm)
+    voxels = survey_voxels(grid_of(runs), brain, person, plan)
+    fine = survey_fine(person, plan)
     series = read_series(runs, voxels.where)
     search = Search(Method(method), voxels, fine, voxels.problem(series.has_signal, exclusion_mm), top_fraction)
 
@@ -210,7 +210,7 @@ def _fields(plan: Plan, polarity: Polarity, search: Search, *, forced: bool) -> 
 
 def _map_fields() -> dict[str, Any]:
     return {
-        "Description": "Correlation with the circuit's time course in the search mask; exactly 0 where nothing was scored",
+        "Description": "Correlation with the circuit's time course in the search mask; 0 where nothing was scored",
         "SpatialReference": "T1w",
         "Units": "1",
     }

@@ -1,4 +1,4 @@
-"""What is known about a participant's voxels before any series is looked at: grey matter, circuit weight, search mask, reach.
+"""What is known about a participant's voxels before any series is read: grey matter, circuit, search mask, reach.
 
 Two grids: the BOLD grid in T1w space, on which scores are computed, and a 2 mm grid along the T1w's axes, on which grey
 matter is known well enough to place a target.
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from tmsprep.spaces import Grid, apply_affine
 from tmsprep.target.circuits import Weights
 from tmsprep.target.masks import SearchMask
-from tmsprep.target.place import Anatomy, TissueMap, within
+from tmsprep.target.person import Person
 from tmsprep.target.scores import ScoreProblem
 from tmsprep.target.spheres import Sphere
+from tmsprep.target.tissue import within
 
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -24,8 +25,9 @@ BoolArray = NDArray[np.bool_]
 GREY = 0.5
 """Grey-matter share from which a voxel may carry a weight (BOLD grid) or be a target (fine grid)."""
 GREY_SCORED = 0.25
-"""Grey-matter share from which a voxel of the BOLD grid is scored: the ribbon is thinner than such a voxel, and with 0.5
-about a third of it would be lost. In simulation this halves the largest errors at 4 mm; the target itself is held to `GREY`."""
+"""Grey-matter share from which a voxel of the BOLD grid is scored. The ribbon is thinner than such a voxel, and with
+0.5 about a third of it would be lost; the target itself is held to `GREY` on the fine grid. docs/target.md says what
+this does to the error in simulation."""
 FINE_MM = 2.0
 """Voxel edge of the fine grid."""
 
@@ -70,9 +72,7 @@ class Voxels:
         return ScoreProblem(searched & self.reachable, contributes, self.weights, self.seeds)
 
 
-def survey_voxels(
-    grid: Grid, brain: BoolArray, grey: TissueMap, anatomy: Anatomy, plan: Plan, scalp_ras_mm: Array | None
-) -> Voxels:
+def survey_voxels(grid: Grid, brain: BoolArray, person: Person, plan: Plan) -> Voxels:
     """Survey the BOLD grid.
 
     Parameters
@@ -81,40 +81,39 @@ def survey_voxels(
         The runs' common grid in T1w space.
     brain
         Of the grid's shape: in every run's mask.
-    grey
-        Grey-matter probability of the T1w.
-    anatomy
-        The ways to the template spaces.
+    person
+        Grey matter, scalp, and the ways to the templates.
     plan
         Circuit, mask and distances.
-    scalp_ras_mm
-        (m, 3): points of the scalp; None if it is not known.
     """
-    share = grey.mean_in_voxels(grid, brain)
+    share = person.grey.mean_in_voxels(grid, brain)
     where = brain.copy()
     where[brain] = share > GREY_SCORED
     points = apply_affine(grid.affine_ras_mm, np.argwhere(where))
-    circuit = plan.weights.circuit
-    circuit_points = anatomy.template_points(points, circuit.space)
-    mask_points = (
-        circuit_points if plan.mask.space == circuit.space else anatomy.template_points(points, plan.mask.space)
-    )
+    circuit_points, in_mask, reachable = _place(points, person, plan)
+    seeds = plan.weights.circuit.seeds
     return Voxels(
         grid=grid,
         where=where,
         points_ras_mm=points,
         grey=share[share > GREY_SCORED],
         weights=plan.weights.at(circuit_points),
-        seeds=tuple((seed.weight, seed.sphere.contains(circuit_points)) for seed in circuit.seeds),
-        in_mask=plan.mask.contains(mask_points),
-        reachable=_reachable(points, scalp_ras_mm, plan.max_depth_mm),
+        seeds=tuple((seed.weight, seed.sphere.contains(circuit_points)) for seed in seeds),
+        in_mask=in_mask,
+        reachable=reachable,
     )
 
 
-def _reachable(points: Array, scalp: Array | None, max_depth_mm: float | None) -> BoolArray:
-    if scalp is None or max_depth_mm is None:
-        return np.ones(len(points), dtype=bool)
-    return within(points, scalp, max_depth_mm)
+def _place(points_ras_mm: Array, person: Person, plan: Plan) -> tuple[Array, BoolArray, BoolArray]:
+    """Return for points (n, 3): where they are in the circuit's space, whether in the search mask, whether in reach."""
+    space = plan.weights.circuit.space
+    points = person.template_points(points_ras_mm, space)
+    same = plan.mask.space == space
+    in_mask = plan.mask.contains(points if same else person.template_points(points_ras_mm, plan.mask.space))
+    scalp = person.scalp_points_ras_mm
+    if scalp is None or plan.max_depth_mm is None:
+        return points, in_mask, np.ones(len(points), dtype=bool)
+    return points, in_mask, within(points_ras_mm, scalp, plan.max_depth_mm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,23 +165,20 @@ def _look_up(volume: BoolArray, grid: Grid, points_ras_mm: Array) -> BoolArray:
     return result
 
 
-def survey_fine(grey: TissueMap, anatomy: Anatomy, plan: Plan, scalp_ras_mm: Array | None) -> FineGrey:
+def survey_fine(person: Person, plan: Plan) -> FineGrey:
     """Survey the fine grid; parameters as for `survey_voxels`."""
-    grid = grey.grid.with_zooms([FINE_MM] * 3)
-    share = grey.mean_in_voxels(grid, np.ones(grid.shape, dtype=bool)).reshape(grid.shape)
-    where = share > GREY
+    grid = person.grey.grid.with_zooms([FINE_MM] * 3)
+    share = person.grey.mean_in_voxels(grid, np.ones(grid.shape, dtype=bool))
+    where = (share > GREY).reshape(grid.shape)
     points = apply_affine(grid.affine_ras_mm, np.argwhere(where))
+    circuit_points, in_mask, reachable = _place(points, person, plan)
     circuit = plan.weights.circuit
-    circuit_points = anatomy.template_points(points, circuit.space)
-    mask_points = (
-        circuit_points if plan.mask.space == circuit.space else anatomy.template_points(points, plan.mask.space)
-    )
     return FineGrey(
         grid=grid,
         where=where,
         points_ras_mm=points,
-        in_mask=plan.mask.contains(mask_points),
-        reachable=_reachable(points, scalp_ras_mm, plan.max_depth_mm),
+        in_mask=in_mask,
+        reachable=reachable,
         in_sgacc=circuit.negative.contains(circuit_points),
         in_seeds=_in_any([seed.sphere for seed in circuit.seeds], circuit_points),
     )

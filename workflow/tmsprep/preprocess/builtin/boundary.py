@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
 from tmsprep.errors import ProcessingError
-from tmsprep.preprocess.builtin.series import Volume
+from tmsprep.preprocess.builtin.series import Volume, spline_coefficients
 from tmsprep.spaces import Array, apply_affine
 
 _SLOPE = 0.5
@@ -64,7 +64,8 @@ def white_matter_boundary(wm: Volume, t1w: Volume, brain: NDArray[np.bool_], aff
     from skimage.measure import marching_cubes
 
     sizes = np.linalg.norm(affine_ras_mm[:3, :3], axis=0)
-    smooth = ndimage.gaussian_filter(np.where(brain, wm, 0).astype(np.float32), _SMOOTHING_MM / sizes)
+    masked = np.where(brain, wm, 0).astype(np.float32)
+    smooth = np.asarray(ndimage.gaussian_filter(masked, _SMOOTHING_MM / sizes), dtype=np.float32)
     vertices, *_ = marching_cubes(smooth, _LEVEL)
     downhill = -_gradient_ras(smooth, vertices, affine_ras_mm)
     normals = downhill / np.maximum(np.linalg.norm(downhill, axis=1, keepdims=True), 1e-9)
@@ -85,8 +86,8 @@ def _gradient_ras(volume: Volume, vertices: Array, affine_ras_mm: Array) -> Arra
     return by_voxel @ np.linalg.inv(affine_ras_mm[:3, :3])
 
 
-def _at(volume: NDArray[np.floating], voxels: Array) -> Array:
-    return np.asarray(ndimage.map_coordinates(volume, voxels.T, order=1, mode="nearest"), dtype=np.float64)
+def _at(volume: ArrayLike, voxels: Array) -> Array:
+    return np.asarray(ndimage.map_coordinates(np.asarray(volume), voxels.T, order=1, mode="nearest"), dtype=np.float64)
 
 
 def _faces_grey_matter(
@@ -115,23 +116,28 @@ class Target:
     def of(cls, volume: Volume, affine_ras_mm: Array, *, smoothing_mm: float = 0.0) -> Target:
         """Prepare a volume, optionally smoothed (standard deviation in mm)."""
         sizes = np.linalg.norm(affine_ras_mm[:3, :3], axis=0)
-        smooth = ndimage.gaussian_filter(volume, smoothing_mm / sizes) if smoothing_mm else volume
-        coefficients = np.asarray(ndimage.spline_filter(smooth, 3, mode="mirror"), dtype=np.float32)
-        return cls(coefficients, np.linalg.inv(affine_ras_mm), 0.1 * float(np.percentile(volume, 95)))
+        smooth = (
+            np.asarray(ndimage.gaussian_filter(volume, smoothing_mm / sizes), dtype=np.float32)
+            if smoothing_mm
+            else volume
+        )
+        to_voxels = np.asarray(np.linalg.inv(affine_ras_mm), dtype=np.float64)
+        return cls(spline_coefficients(smooth), to_voxels, 0.1 * float(np.percentile(volume, 95)))
 
     def at(self, points_ras_mm: Array) -> Array:
         """Interpolate at points (n, 3); NaN outside the field of view."""
         voxels = apply_affine(self.to_voxels, points_ras_mm).T
-        values = ndimage.map_coordinates(
-            self.coefficients, voxels, order=3, prefilter=False, mode="mirror", output=np.float64
-        )
+        values = np.empty(voxels.shape[1], dtype=np.float64)
+        ndimage.map_coordinates(self.coefficients, voxels, order=3, prefilter=False, mode="mirror", output=values)
         edge = np.asarray(self.coefficients.shape)[:, np.newaxis] - 0.5
         outside = ((voxels < -0.5) | (voxels > edge)).any(axis=0)
         return np.where(outside, np.nan, values)
 
 
 def boundary_cost(boundary: Boundary, target: Target, pull_ras_mm: Array, distance_mm: float) -> float:
-    """Return the mean of 1 + tanh(-0.5 Q), Q being grey over white in percent of their mean: 0 perfect, 1 chance, 2 inverted.
+    """Return the mean of 1 + tanh(-0.5 Q), Q being grey minus white in percent of their mean.
+
+    0 is perfect, 1 chance, 2 inverted contrast; 2 also where less than 30 % of the boundary is in view.
 
     Parameters
     ----------

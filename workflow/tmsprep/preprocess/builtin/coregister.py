@@ -1,7 +1,7 @@
 """Stage coregister: where the BOLD reference lies in the T1w, by mutual information and then the white-matter boundary.
 
-Several starts are tried; the boundary cost alone, which needs no similar contrast, chooses among them and says whether the
-best can be believed.
+Several starts are tried; the boundary cost alone, which needs no similar contrast, chooses among them and says whether
+the best can be believed.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ _HIGHEST_COST = 0.9
 _DISPLACED_MM_DEG = 6.0
 _LEAST_GAIN = 0.05
 _SIGNAL_FRACTION = 0.1
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -143,12 +144,13 @@ class Head:
 
 
 def _load_head(t1w: Path, brain_mask: Path, wm: Path) -> Head:
-    images = [load_nifti(path) for path in (t1w, brain_mask, wm)]
-    for path, image in zip((brain_mask, wm), images[1:], strict=True):
-        if image.shape != images[0].shape or not np.allclose(image.affine, images[0].affine, atol=1e-3):
+    grid = Grid.of(load_nifti(t1w))
+    for path in (brain_mask, wm):
+        other = Grid.of(load_nifti(path))
+        if other.shape != grid.shape or not np.allclose(other.affine_ras_mm, grid.affine_ras_mm, atol=1e-3):
             raise InputError("not on the grid of the T1w", where=path)
-    intensities, mask, white = (read_data(image) for image in images)
-    return crop(intensities, mask > 0.5, white, np.asarray(images[0].affine, dtype=np.float64))
+    intensities, mask, white = (read_data(load_nifti(path)) for path in (t1w, brain_mask, wm))
+    return crop(intensities, mask > _HALF, white, grid.affine_ras_mm)
 
 
 def crop(t1w: Volume, brain: NDArray[np.bool_], wm: Volume, affine_ras_mm: Array, margin: int = 4) -> Head:
@@ -265,7 +267,7 @@ def _mask_on(grid: Grid, reference: Volume, head: Head, pull_ras_mm: Array) -> N
     blur = voxel_sizes(grid.affine_ras_mm).max() / 2.355 / voxel_sizes(head.affine_ras_mm)
     soft = ndimage.gaussian_filter(head.brain.astype(np.float32), blur, mode="constant")
     to_boldref = Transform.from_matrix(np.linalg.inv(pull_ras_mm))
-    brain = resample(soft, head.affine_ras_mm, grid, to_boldref, order=1) > 0.5
+    brain = resample(soft, head.affine_ras_mm, grid, to_boldref, order=1) > _HALF
     if not brain.any():
         raise ProcessingError("the brain lies outside the BOLD images")
     return brain & (reference > _SIGNAL_FRACTION * np.median(reference[brain]))

@@ -68,8 +68,8 @@ def matrices_from_1d(rows: NDArray[np.float64], shape: Sequence[int], affine_ras
     """Turn 3dvolreg-style rows (roll, pitch, yaw in degrees; dS, dL, dP in mm) into motion matrices.
 
     The axes are the voxel axes of the image named for the anatomical axis that each runs closest to; the rotation is
-    roll (about I-S), then pitch (R-L), then yaw (A-P), about the centre of the grid; the shift follows it; the whole maps
-    a volume to the reference. Found by applying known motion to images in four orientations; tests/preprocess/
+    roll (about I-S), then pitch (R-L), then yaw (A-P), about the centre of the grid; the shift follows it; the whole
+    maps a volume to the reference. Found by applying known motion to images in four orientations; tests/preprocess/
     test_motion.py repeats that.
     """
     frame = _scanner_like_frame(shape, affine_ras_mm)

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from tmsprep.errors import ConfigurationError, InputError
 from tmsprep.files import load_nifti, read_data, read_json, save_nifti
 from tmsprep.preprocess.builtin.distortion import Unwarp
-from tmsprep.preprocess.builtin.series import SCANNER, Volume, groom, load_series, sample, voxel_indices
+from tmsprep.preprocess.builtin.series import (
+    SCANNER,
+    Volume,
+    load_series,
+    rounded,
+    rounding_step,
+    sample,
+    voxel_indices,
+)
 from tmsprep.preprocess.builtin.slicetiming import correct_slice_timing, reference_time_s
 from tmsprep.sidecars import Sidecar, SliceTiming
 from tmsprep.spaces import Array, Grid, load_itk_affines
@@ -101,9 +109,8 @@ def _check_lists(echo: Sequence[Path], echo_times: Sequence[float], out_echo: Se
 
 
 def _check_grid(path: Path, shape: Sequence[int], affine_ras_mm: Array, grid: Grid, volumes: int) -> None:
-    if tuple(shape) != (*grid.shape, volumes) or not np.allclose(
-        affine_ras_mm, grid.affine_ras_mm, atol=_GRID_TOLERANCE_MM
-    ):
+    same_place = np.allclose(affine_ras_mm, grid.affine_ras_mm, atol=_GRID_TOLERANCE_MM)
+    if tuple(shape) != (*grid.shape, volumes) or not same_place:
         raise InputError(
             f"shape {tuple(shape)} or place in space differ from the reference's",
             where=path,
@@ -133,9 +140,10 @@ def _process(series: Volume, plan: _Plan) -> Volume:
     to_voxels = np.linalg.inv(plan.grid.affine_ras_mm)
     voxels = voxel_indices(plan.grid.shape)
     jacobian = None if plan.unwarp is None else plan.unwarp.jacobian()
+    step = rounding_step(series[..., plan.dummies])
     for index, matrix in enumerate(plan.motion):
         pull = to_voxels @ matrix @ plan.grid.affine_ras_mm
-        series[..., index] = _volume(series[..., index], pull, voxels, plan.unwarp, jacobian)
+        series[..., index] = rounded(_volume(series[..., index], pull, voxels, plan.unwarp, jacobian), step)
     return series
 
 
@@ -149,7 +157,6 @@ def _volume(
     values = np.clip(sample(volume, places), 0, None).reshape(volume.shape)
     if jacobian is not None:
         values *= jacobian
-    groom(values)
     return values
 
 

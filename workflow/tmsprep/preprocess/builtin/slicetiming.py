@@ -13,7 +13,7 @@ _MINIMUM_VOLUMES = 5
 
 
 def reference_time_s(timing: SliceTiming) -> float:
-    """Return the time halfway between the first and the last slice, from the start of the volume (fMRIPrep's default)."""
+    """Return the time halfway between the first and the last slice, in s from the start of the volume."""
     return (min(timing.times_s) + max(timing.times_s)) / 2
 
 
@@ -22,8 +22,8 @@ def correct_slice_timing(
 ) -> None:
     """Shift every slice's series, in place, to what it would be had all slices been acquired at `target_s`.
 
-    Volumes before `first_steady` stay as they are and influence nothing. The linear trend is shifted as a line; the rest by
-    a phase in the frequency domain, over the series and its mirror image, so that it closes without a jump.
+    Volumes before `first_steady` stay as they are and influence nothing. The linear trend is shifted as a line; the
+    rest by a phase in the frequency domain, over the series and its mirror image, so that it closes without a jump.
 
     Parameters
     ----------
@@ -69,5 +69,6 @@ def shifted(series: Volume, volumes: float) -> Volume:
     closed = np.concatenate([rest, rest[..., ::-1]], axis=-1)
     frequencies = fft.rfftfreq(2 * count)
     phase = np.exp(2j * np.pi * frequencies * volumes).astype(np.complex64)
-    moved = fft.irfft(fft.rfft(closed, axis=-1) * phase, n=2 * count, axis=-1)[..., :count]
+    spectrum = np.asarray(fft.rfft(closed, axis=-1)) * phase
+    moved = np.asarray(fft.irfft(spectrum, n=2 * count, axis=-1))[..., :count]
     return moved + mean + slope * (time + np.float32(volumes))

@@ -1,11 +1,10 @@
-"""Where things are in a participant: template coordinates of voxels, grey matter on a coarser grid, nearness.
+"""Grey matter in the voxels of another grid, and nearness.
 
-Everything is asked at points in scanner RAS mm of the T1w, so storage order and obliquity of any image play no part.
+Everything is asked at points in space, so storage order and obliquity of an image play no part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +14,13 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from tmsprep.files import load_nifti, read_data
-from tmsprep.spaces import Grid, Transform, apply_affine, voxel_sizes
+from tmsprep.spaces import Grid, apply_affine, voxel_sizes
 
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-CONTRACT_SPACE = "MNI152NLin2009cAsym"
-"""The template space that the preprocessing contract speaks."""
 _MAX_SAMPLES = 5
 _BLOCK = 200_000
-
-TemplateTransform = Callable[[str, str], Transform]
-"""Gives the transform ``from-A_to-B`` between two template spaces."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +79,6 @@ def _offsets(grid: Grid, affine_ras_mm: Array) -> Array:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
-@dataclass(frozen=True)
-class Anatomy:
-    """The ways between a participant and the template spaces."""
-
-    mni_to_t1w: Transform
-    """``from-MNI152NLin2009cAsym_to-T1w``: maps T1w points to the template."""
-    between_templates: TemplateTransform
-
-    def template_points(self, points_ras_mm: Array, space: str) -> Array:
-        """Map scanner points (n, 3) of the T1w to a template space; the templates are never equated."""
-        route = self.mni_to_t1w
-        if space != CONTRACT_SPACE:
-            route = self.between_templates(space, CONTRACT_SPACE).followed_by(self.mni_to_t1w)
-        return route.pull_points(points_ras_mm)
-
-
 def within(points_ras_mm: Array, others_ras_mm: Array, distance_mm: float) -> BoolArray:
     """Tell for points (n, 3) whether one of the others (m, 3) is within a distance."""
     if len(others_ras_mm) == 0:
@@ -108,8 +86,3 @@ def within(points_ras_mm: Array, others_ras_mm: Array, distance_mm: float) -> Bo
     # a hair more than asked, so that rounding cannot decide about a voxel that lies exactly there
     found, _ = KDTree(others_ras_mm).query(points_ras_mm, distance_upper_bound=distance_mm + 1e-6)
     return np.isfinite(found)
-
-
-def nearest_distance(points_ras_mm: Array, others_ras_mm: Array) -> Array:
-    """Return for points (n, 3) the distance in mm to the nearest of the others (m, 3)."""
-    return np.asarray(KDTree(others_ras_mm).query(points_ras_mm)[0], dtype=np.float64)

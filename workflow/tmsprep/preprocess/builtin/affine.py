@@ -1,0 +1,227 @@
+"""The affine registration of a whole head to the template, from any starting position.
+
+Heads come turned, shifted, with or without a neck. A coarse search over turns and shifts by correlation, at 6 mm, finds
+the basin; ANTs (mutual information) refines the best of them. Sizes are those of adults.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, optimize
+
+from tmsprep.errors import ProcessingError
+from tmsprep.files import load_nifti, read_data
+from tmsprep.itk_composite import AffineStep, read_steps
+from tmsprep.spaces import Grid, Transform, apply_affine, resample, save_itk_affines, to_ants, voxel_sizes
+from tmsprep.templates import Template
+
+Array = NDArray[np.float64]
+Volume = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+COARSE_MM = 6.0
+AROUND_BRAIN_MM = 18.0
+"""The coarse search looks at the brain and this much around it: scalp, but neither neck nor chin."""
+PITCH_DEG = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
+ROLL_DEG = YAW_DEG = (-24.0, 0.0, 24.0)
+DOWN_MM = (-75.0, -50.0, -25.0, 0.0, 25.0)
+"""Where the centre of the brain may lie above the head's centre of mass: depends on how much neck is in the image."""
+STARTS_REFINED = 4
+SCALE_RANGE = (0.6, 1.6)
+"""Plausible ratio of volumes, template to head, after the affine (adults 0.7 to 1.35)."""
+MINIMUM_CORRELATION = 0.3
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head image in memory: `data` (x, y, z) and `affine_ras_mm`, right-angled voxels."""
+
+    data: Volume
+    affine_ras_mm: Array
+
+    @classmethod
+    def read(cls, path: Path) -> Head:
+        """Read an image."""
+        image = load_nifti(path)
+        return cls(read_data(image), np.asarray(image.affine, dtype=np.float64))
+
+    @property
+    def grid(self) -> Grid:
+        """The image's grid."""
+        shape = self.data.shape
+        return Grid((shape[0], shape[1], shape[2]), self.affine_ras_mm)
+
+    def at(self, zooms_mm: float) -> Head:
+        """Return the head with voxels of this edge, smoothed as that needs; unchanged where they are no smaller now."""
+        old = voxel_sizes(self.affine_ras_mm)
+        if np.all(old > 0.9 * zooms_mm):
+            return self
+        # a Gaussian with the full width at half maximum that is missing to the new voxel
+        widths = np.sqrt(np.maximum(zooms_mm**2 - old**2, 0.0)) / 2.355 / old
+        grid = self.grid.with_zooms([zooms_mm] * 3)
+        smooth = ndimage.gaussian_filter(self.data, widths)
+        return Head(resample(smooth, self.affine_ras_mm, grid, order=1), grid.affine_ras_mm)
+
+
+@dataclass(frozen=True)
+class _Coarse:
+    """What the coarse search compares: template values at points near the brain, and the head to look them up in."""
+
+    points_mni_mm: Array
+    values: Volume
+    centre_mni_mm: Array
+    head: Head
+    centre_ras_mm: Array
+
+    def matrix(self, parameters: Array) -> Array:
+        """Return the pull matrix of 3 turns (rad), 3 shifts (mm) and 1 or 3 log scales."""
+        turn = _rotation(parameters[:3])
+        scale = np.exp(np.broadcast_to(parameters[6:], 3))
+        matrix = np.eye(4)
+        matrix[:3, :3] = turn * scale
+        matrix[:3, 3] = self.centre_ras_mm + parameters[3:6] - matrix[:3, :3] @ self.centre_mni_mm
+        return matrix
+
+    def correlation(self, parameters: Array) -> float:
+        """Return the correlation of template and head; what lies outside the image counts as air."""
+        points = apply_affine(np.linalg.inv(self.head.affine_ras_mm) @ self.matrix(parameters), self.points_mni_mm)
+        values = ndimage.map_coordinates(self.head.data, points.T, order=1, mode="constant")
+        if values.std() == 0:
+            return -1.0
+        return float(np.corrcoef(values, self.values)[0, 1])
+
+
+def _rotation(turns_rad: Array) -> Array:
+    """Return the rotation by pitch (about x), roll (about y), yaw (about z)."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(turns_rad), np.sin(turns_rad)
+    pitch = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    roll = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    yaw = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return yaw @ roll @ pitch
+
+
+def _coarse(head: Head, template: Template) -> _Coarse:
+    reference = Head.read(template.head)
+    mask = Head.read(template.brain_mask)
+    near = ndimage.distance_transform_edt(mask.data < 0.5, sampling=voxel_sizes(mask.affine_ras_mm)) <= AROUND_BRAIN_MM
+    small = reference.at(COARSE_MM)
+    inside = resample(near.astype(np.float32), mask.affine_ras_mm, small.grid, order=1) > 0.5
+    points = apply_affine(small.affine_ras_mm, np.argwhere(inside))
+    clipped = np.clip(head.data, 0.0, np.percentile(head.data[head.data > 0], 99.0))
+    thumbnail = Head(clipped, head.affine_ras_mm).at(COARSE_MM)
+    return _Coarse(points, small.data[inside], points.mean(axis=0), thumbnail, _centre_of_head(thumbnail))
+
+
+def _centre_of_head(head: Head) -> Array:
+    from skimage.filters import threshold_otsu
+
+    tissue = head.data > 0.5 * threshold_otsu(head.data)
+    return apply_affine(head.affine_ras_mm, np.argwhere(tissue).mean(axis=0))
+
+
+def _search(coarse: _Coarse) -> Array:
+    """Return the best rigid-and-scale parameters: every start compared, the best ones refined."""
+    turns = np.radians(list(itertools.product(PITCH_DEG, ROLL_DEG, YAW_DEG)))
+    starts = [np.array([*turn, 0.0, 0.0, -down, 0.0]) for turn in turns for down in DOWN_MM]
+    ranked = sorted(starts, key=coarse.correlation, reverse=True)
+    refined = [_refine(coarse, start) for start in ranked[:STARTS_REFINED]]
+    return max(refined, key=coarse.correlation)
+
+
+def _refine(coarse: _Coarse, start: Array) -> Array:
+    units = np.array([0.1, 0.1, 0.1, 5.0, 5.0, 5.0, 0.05])
+
+    def cost(steps: Array) -> float:
+        return -coarse.correlation(start + steps * units)
+
+    best = optimize.minimize(cost, np.zeros(7), method="Powell", options={"xtol": 0.05, "ftol": 1e-3, "maxiter": 6})
+    return start + best.x * units
+
+
+def initial_affine(head: Head, template: Template) -> Array:
+    """Return a first pull matrix (template to head, RAS mm): turns, shifts, one scale.
+
+    Raises
+    ------
+    ProcessingError
+        No position makes the head resemble the template.
+    """
+    coarse = _coarse(head, template)
+    best = _search(coarse)
+    if (found := coarse.correlation(best)) < MINIMUM_CORRELATION:
+        raise ProcessingError(
+            f"no position of the head resembles the template (best correlation {found:.2f})",
+            expected=f"a T1-weighted image of a whole adult head (at least {MINIMUM_CORRELATION})",
+            action="look at the image, its orientation and its header",
+        )
+    return coarse.matrix(best)
+
+
+def register_affine(head: Head, template: Template, *, seed: int, start: Array | None = None) -> Array:
+    """Return the affine between template and head as a 4 x 4 pull matrix: points of the template to the head, RAS mm.
+
+    Parameters
+    ----------
+    head
+        At about 2 mm.
+    template
+        Registered with skull and scalp.
+    seed
+        Of ANTs' random sampling.
+    start
+        First pull matrix; searched for if absent.
+
+    Raises
+    ------
+    ProcessingError
+        Nothing resembles the template, or the result is no plausible adult head.
+    """
+    import ants
+
+    reference = Head.read(template.head)
+    first = initial_affine(head, template) if start is None else start
+    with tempfile.TemporaryDirectory() as folder:
+        initial = Path(folder) / "initial.txt"
+        save_itk_affines(initial, [first])
+        result = ants.registration(
+            to_ants(reference.data, reference.affine_ras_mm),
+            to_ants(head.data, head.affine_ras_mm),
+            "Affine",
+            initial_transform=str(initial),
+            outprefix=str(Path(folder) / "affine"),
+            aff_metric="mattes",
+            aff_iterations=(200, 100, 30),
+            aff_shrink_factors=(4, 2, 1),
+            aff_smoothing_sigmas=(2, 1, 0),
+            random_seed=seed,
+            write_composite_transform=True,
+        )
+        steps = read_steps(Path(result["fwdtransforms"]))
+    matrix = np.eye(4)
+    for step in reversed(steps):
+        if isinstance(step, AffineStep):
+            matrix = step.pull_ras_mm @ matrix
+    return _plausible(matrix)
+
+
+def _plausible(matrix: Array) -> Array:
+    ratio = float(np.linalg.det(matrix[:3, :3]))
+    low, high = SCALE_RANGE
+    if not low < ratio < high:
+        raise ProcessingError(
+            f"the registration to the template makes the head {ratio:.2f} times the template's volume",
+            expected=f"{low} to {high}",
+            action="look at the image: is it a whole adult head, in mm?",
+        )
+    return matrix
+
+
+def as_transform(pull_ras_mm: Array) -> Transform:
+    """Return the affine as ``from-T1w_to-template``."""
+    return Transform.from_matrix(pull_ras_mm)

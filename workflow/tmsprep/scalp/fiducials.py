@@ -1,0 +1,181 @@
+"""Nasion, inion and the two preauricular points: found automatically, or given by the user.
+
+Automatic: the template's points come into the T1w by the affine part of the normalisation, because outside the brain a
+deformation made for the brain means nothing; then each goes to its landmark on the individual scalp. Which movement is
+plausible, and what the user's own must satisfy, is decided here too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tmsprep.errors import InputError
+from tmsprep.files import read_tsv
+from tmsprep.records import FIDUCIAL_NAMES, Fiducial, Status, load_fiducials
+from tmsprep.scalp.lines import Plane, Polyline, section
+from tmsprep.spaces import Array, apply_affine
+from tmsprep.surfaces import Surface
+
+TEMPLATE_MNI_MM: dict[str, tuple[float, float, float]] = {
+    "NAS": (0.0, 82.9, -43.0),
+    "INI": (0.0, -116.2, -30.5),
+    "LPA": (-79.6, -20.6, -48.6),
+    "RPA": (80.6, -20.6, -48.1),
+}
+"""On the MNI scalp, as SimNIBS publishes them (Fiducials.csv); its vertex is `_VERTEX_MNI_MM`."""
+_VERTEX_MNI_MM = (0.0, -8.2, 97.4)
+
+CAUTION_SNAP_MM = 10.0
+"""A template point that had to move farther than this to reach its landmark needs a look."""
+MAX_MANUAL_DISTANCE_MM = 15.0
+"""A user's fiducial farther from the scalp than this belongs to another image or frame."""
+
+_NASION_WINDOW_MM = 15.0
+_PROFILE_STEP_MM = 0.25
+_HOLLOW_MM = 0.3
+_HOLLOW_EDGE_MM = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class TemplateHead:
+    """The template's landmarks and axes, brought into the T1w by an affine."""
+
+    mni_to_t1w_ras_mm: Array
+    """4 x 4."""
+
+    def point(self, name: str) -> Array:
+        """Return a landmark, (3,) RAS mm."""
+        return apply_affine(self.mni_to_t1w_ras_mm, TEMPLATE_MNI_MM[name])
+
+    @property
+    def up(self) -> Array:
+        """Unit vector (3,) towards the top of the head."""
+        axis = self.mni_to_t1w_ras_mm[:3, 2]
+        return axis / np.linalg.norm(axis)
+
+    @property
+    def front(self) -> Array:
+        """Unit vector (3,) towards the face, square to `up`."""
+        axis = self.mni_to_t1w_ras_mm[:3, 1] - self.up * (self.mni_to_t1w_ras_mm[:3, 1] @ self.up)
+        return axis / np.linalg.norm(axis)
+
+    def profile(self, surface: Surface) -> Polyline:
+        """Return the mid-sagittal profile of a scalp, a loop."""
+        vertex = apply_affine(self.mni_to_t1w_ras_mm, _VERTEX_MNI_MM)
+        return section(surface, Plane.through(self.point("NAS"), self.point("INI"), vertex), vertex)
+
+
+def find_fiducials(surface: Surface, mni_to_t1w_ras_mm: Array) -> tuple[Fiducial, ...]:
+    """Find the four fiducials on a scalp.
+
+    Parameters
+    ----------
+    surface
+        The scalp.
+    mni_to_t1w_ras_mm
+        4 x 4, maps points of MNI152NLin2009cAsym to the T1w.
+
+    Returns
+    -------
+    tuple[Fiducial, ...]
+        NAS, INI, LPA, RPA.
+
+    Notes
+    -----
+    NAS: deepest point of the mid-sagittal profile between glabella and nasal bone, within 15 mm of the template's height.
+    INI, LPA, RPA: the template's point, moved to the closest point of the scalp.
+    """
+    template = TemplateHead(mni_to_t1w_ras_mm)
+    nasion = _deepest_point(template, template.profile(surface))
+    places = {name: surface.nearest(template.point(name)) for name in ("INI", "LPA", "RPA")}
+    found = {"NAS": surface.nearest(template.point("NAS") if nasion is None else nasion), **places}
+    return tuple(
+        _automatic(name, found[name], template.point(name), certain=name != "NAS" or nasion is not None)
+        for name in FIDUCIAL_NAMES
+    )
+
+
+def _automatic(name: str, place: Array, expected: Array, *, certain: bool) -> Fiducial:
+    moved = float(np.linalg.norm(place - expected))
+    status = Status.OK if certain and moved <= CAUTION_SNAP_MM else Status.CAUTION
+    return Fiducial(name, (float(place[0]), float(place[1]), float(place[2])), "automatic", moved, status)
+
+
+def _deepest_point(template: TemplateHead, profile: Polyline) -> Array | None:
+    """Return the bottom (3,) of the hollow at the root of the nose, or None where the profile has no hollow there.
+
+    The bottom can be flat over some millimetres: its middle is taken.
+    """
+    points = profile.densified(_PROFILE_STEP_MM).points_ras_mm[:-1]
+    relative = points - template.point("NAS")
+    height, depth = relative @ template.up, relative @ template.front
+    window = (np.abs(height) <= _NASION_WINDOW_MM) & (np.abs(depth) <= 2 * _NASION_WINDOW_MM)
+    if not window.any():
+        return None
+    points, height, depth = points[window], height[window], depth[window]
+    if np.abs(height[np.argmin(depth)]) > _NASION_WINDOW_MM - _HOLLOW_EDGE_MM:
+        return None
+    bottom = depth <= depth.min() + _HOLLOW_MM
+    return points[bottom].mean(axis=0)
+
+
+def read_manual_fiducials(path: Path, surface: Surface) -> tuple[Fiducial, ...]:
+    """Read and check the fiducials that a user gives, all four or some of them.
+
+    Raises
+    ------
+    InputError
+        An unknown, repeated or missing name, a missing coordinate, a point too far from the scalp.
+    """
+    names = [str(name) for name in read_tsv(path, required=("name", "x", "y", "z"))["name"]]
+    if len(names) != len(set(names)):
+        raise InputError("a fiducial is given twice", where=path, expected="one row each")
+    table = load_fiducials(path)
+    if unknown := sorted(set(table) - set(FIDUCIAL_NAMES)):
+        raise InputError(f"unknown fiducial(s) {', '.join(unknown)}", where=path, expected=", ".join(FIDUCIAL_NAMES))
+    if not table:
+        raise InputError("no fiducial", where=path, expected="rows " + ", ".join(FIDUCIAL_NAMES))
+    for item in table.values():
+        _check_manual(path, item, surface)
+    return tuple(Fiducial(item.name, item.position_ras_mm, "manual", 0.0) for item in table.values())
+
+
+def _check_manual(path: Path, item: Fiducial, surface: Surface) -> None:
+    if not np.all(np.isfinite(item.position_ras_mm)):
+        raise InputError(f"{item.name} lacks a coordinate", where=path, expected="x, y, z in scanner RAS mm")
+    distance = surface.distance_mm(item.position_ras_mm)
+    if distance > MAX_MANUAL_DISTANCE_MM:
+        raise InputError(
+            f"{item.name} is {distance:.0f} mm from the scalp",
+            where=path,
+            expected=f"at most {MAX_MANUAL_DISTANCE_MM:.0f} mm",
+            action="give scanner RAS mm of this participant's T1w image (LPS has x and y of the other sign)",
+        )
+
+
+def combine(automatic: tuple[Fiducial, ...], manual: tuple[Fiducial, ...]) -> tuple[Fiducial, ...]:
+    """Replace automatic fiducials by the user's, and check that each lies on its side of the head.
+
+    Raises
+    ------
+    InputError
+        Left and right, or front and back, are swapped.
+    """
+    chosen = {item.name: item for item in (*automatic, *manual)}
+    points = {name: np.asarray(item.position_ras_mm) for name, item in chosen.items()}
+    if points["LPA"][0] >= points["RPA"][0]:
+        raise InputError(
+            "LPA lies to the right of RPA: left and right are swapped",
+            expected="LPA with the smaller x (scanner RAS mm: x grows to the participant's right)",
+            action="swap the two, or give RAS in place of LPS coordinates",
+        )
+    if points["NAS"][1] <= points["INI"][1]:
+        raise InputError(
+            "NAS lies behind INI: front and back are swapped",
+            expected="NAS with the greater y (scanner RAS mm: y grows to the front)",
+            action="swap the two, or give RAS in place of LPS coordinates",
+        )
+    return tuple(chosen[name] for name in FIDUCIAL_NAMES)

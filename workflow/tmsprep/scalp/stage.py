@@ -1,0 +1,194 @@
+"""The two scalp stages: the head's surface with its fiducials, and Beam F3 measured on it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from tmsprep.errors import InputError
+from tmsprep.files import load_nifti, read_data, save_nifti
+from tmsprep.records import FIDUCIAL_NAMES, BeamF3Result, Fiducial, Point, Status, load_fiducials, save_fiducials
+from tmsprep.scalp.beamf3 import implausible
+from tmsprep.scalp.fiducials import CAUTION_SNAP_MM, combine, find_fiducials, read_manual_fiducials
+from tmsprep.scalp.headmask import Head, find_head
+from tmsprep.scalp.measure import BeamF3Location, Landmarks, Measurements, f3_on_scalp, locate_on_scalp, measure
+from tmsprep.scalp.picture import draw_scalp
+from tmsprep.scalp.reconstruct import scalp_surface
+from tmsprep.scalp.wholehead import FaceEvidence, require_face, require_skull
+from tmsprep.spaces import Array, Transform
+from tmsprep.stages import InFile, OutFile, SidecarFields
+from tmsprep.surfaces import Surface
+
+MAX_BEAMF3_TO_F3_MM = 8.0
+"""Beam F3 approximates the 10-20 F3; farther apart than this, a landmark is likely wrong."""
+_SCANNER_CODE = 1
+
+_PATHS = {
+    "nasion_inion": "tape in the plane of nasion, vertex and inion, over the convex hull of the scalp's section",
+    "tragus_tragus": "tape in the plane of LPA, vertex and RPA, over the convex hull of the scalp's section",
+    "circumference": "tape around the head in the plane through FPz and Oz (10 and 90 % of nasion-inion), square to the "
+    "mid-sagittal plane, over the convex hull of the scalp's section",
+    "vertex": "half of nasion-inion and half of tragus-tragus",
+    "beamf3": "X along the circumference from FPz to the left; then Y on the shortest line over the scalp from the vertex "
+    "to the X mark; X and Y by the web calculator's equations",
+    "f3": "10-20 system by contours: a quarter of F7-Fz-F8 from F7 (Oostenveld and Praamstra 2001)",
+}
+
+
+def reconstruct_scalp(
+    *,
+    t1w: InFile,
+    t1w_to_mni: InFile,
+    fiducials_file: InFile | None = None,
+    out_head_mask: OutFile,
+    out_scalp: OutFile,
+    out_fiducials: OutFile,
+    out_picture: OutFile,
+) -> SidecarFields:
+    """Make the scalp surface of a head, find its fiducials, and draw both.
+
+    Parameters
+    ----------
+    t1w
+        Whole head, bias field corrected.
+    t1w_to_mni
+        from-T1w_to-MNI152NLin2009cAsym; only its affine part is used.
+    fiducials_file
+        TSV with columns name, x, y, z (scanner RAS mm): NAS, INI, LPA, RPA, or some of them, in place of automatic ones.
+    out_head_mask
+        Filled head mask, 2 mm voxels along the T1w's axes.
+    out_scalp
+        Scalp surface, scanner RAS mm.
+    out_fiducials
+        TSV of the four fiducials, scanner RAS mm.
+    out_picture
+        PNG; shows the participant's face.
+    """
+    head, evidence, affine_mni_to_t1w = _whole_head(t1w, t1w_to_mni)
+    surface = scalp_surface(head)
+    manual = read_manual_fiducials(fiducials_file, surface) if fiducials_file is not None else ()
+    fiducials = combine(find_fiducials(surface, affine_mni_to_t1w), manual)
+    save_nifti(out_head_mask, head.mask, head.grid.affine_ras_mm, xform_code=_SCANNER_CODE)
+    surface.save(out_scalp)
+    save_fiducials(out_fiducials, fiducials)
+    _draw(out_picture, surface, fiducials)
+    return {
+        "out_head_mask": {"SpatialReference": "T1w", "Type": "Head", "HeadVolumeLitres": round(head.volume_litres, 3)}
+        | {f"Face{key.capitalize()}Fraction": round(value, 4) for key, value in asdict(evidence).items()},
+        "out_scalp": {"SpatialReference": "T1w", "CoordinateSystem": "ScanRAS", "CoordinateUnits": "mm"},
+        "out_fiducials": _fiducial_fields(),
+    }
+
+
+def _whole_head(t1w: Path, t1w_to_mni: Path) -> tuple[Head, FaceEvidence, Array]:
+    """Return the head, what speaks for its face, and the affine (4 x 4) from MNI points to the T1w."""
+    image = load_nifti(t1w)
+    if len(image.shape) != 3:
+        raise InputError(f"the T1w image has {len(image.shape)} dimensions", where=t1w, expected="3")
+    data, affine = read_data(image), np.asarray(image.affine, dtype=np.float64)
+    head = find_head(data, affine)
+    mni_to_t1w = Transform.load(t1w_to_mni).affine_part()
+    try:
+        require_skull(head)
+        evidence = require_face(data, affine, mni_to_t1w)
+    except InputError as error:
+        raise InputError(error.what, where=t1w, expected=error.expected, action=error.action) from error
+    return head, evidence, mni_to_t1w
+
+
+def _draw(path: Path, surface: Surface, fiducials: tuple[Fiducial, ...]) -> None:
+    measured, beamf3, f3 = _measure_all(surface, {item.name: item for item in fiducials})
+    lengths = measured.lengths
+    notes = [
+        f"nasion to inion {lengths.nasion_inion_mm:.0f} mm",
+        f"ear to ear {lengths.tragus_tragus_mm:.0f} mm",
+        f"circumference {lengths.circumference_mm:.0f} mm",
+        f"Beam F3: X {beamf3.distances.x_mm:.0f} mm, Y {beamf3.distances.y_mm:.0f} mm",
+        *(f"CHECK {item.name}" for item in fiducials if item.status is not Status.OK),
+    ]
+    draw_scalp(path, surface, measured, beamf3, f3, notes)
+
+
+def _measure_all(surface: Surface, fiducials: dict[str, Fiducial]) -> tuple[Measurements, BeamF3Location, Array]:
+    positions = {name: np.asarray(fiducials[name].position_ras_mm) for name in FIDUCIAL_NAMES}
+    measured = measure(surface, Landmarks.on(surface, positions))
+    return measured, locate_on_scalp(surface, measured), f3_on_scalp(surface, measured)
+
+
+def _fiducial_fields() -> dict[str, object]:
+    return {
+        "name": {
+            "Description": "Landmark",
+            "Levels": {
+                "NAS": "nasion: deepest point of the mid-sagittal profile at the root of the nose",
+                "INI": "inion",
+                "LPA": "left preauricular point",
+                "RPA": "right preauricular point",
+            },
+        },
+        **{axis: {"Description": f"{axis} in scanner RAS of the T1w", "Units": "mm"} for axis in "xyz"},
+        "source": {"Description": "automatic, or manual where the user gave it"},
+        "snapped_mm": {"Description": "How far the template's point moved to the scalp", "Units": "mm"},
+        "status": {"Description": f"caution above {CAUTION_SNAP_MM:.0f} mm, or where the landmark's shape was not found"},
+    }
+
+
+def locate_beamf3(*, scalp: InFile, fiducials: InFile, out_result: OutFile) -> SidecarFields:
+    """Measure the head along its scalp and locate Beam F3 and the 10-20 F3.
+
+    Parameters
+    ----------
+    scalp
+        Scalp surface (.surf.gii), scanner RAS mm.
+    fiducials
+        TSV with NAS, INI, LPA, RPA in scanner RAS mm.
+    out_result
+        JSON: lengths, X, Y, positions, status and reasons.
+    """
+    surface, chosen = Surface.load(scalp), load_fiducials(fiducials)
+    if missing := [name for name in FIDUCIAL_NAMES if name not in chosen]:
+        raise InputError(f"no {', '.join(missing)}", where=fiducials, expected=", ".join(FIDUCIAL_NAMES))
+    measured, beamf3, f3 = _measure_all(surface, chosen)
+    status, reasons = _judge(measured, beamf3, f3, chosen)
+    lengths = measured.lengths
+    BeamF3Result(
+        nasion_inion_mm=round(lengths.nasion_inion_mm, 3),
+        tragus_tragus_mm=round(lengths.tragus_tragus_mm, 3),
+        circumference_mm=round(lengths.circumference_mm, 3),
+        x_mm=round(beamf3.distances.x_mm, 3),
+        y_mm=round(beamf3.distances.y_mm, 3),
+        beamf3_ras_mm=_point(beamf3.position_ras_mm),
+        f3_ras_mm=_point(f3),
+        vertex_ras_mm=_point(measured.vertex_ras_mm),
+        status=status,
+        reasons=reasons,
+        paths=_PATHS,
+    ).save(out_result)
+    return {}
+
+
+def _judge(
+    measured: Measurements, beamf3: BeamF3Location, f3_ras_mm: Array, fiducials: dict[str, Fiducial]
+) -> tuple[Status, tuple[str, ...]]:
+    """Return the status and why: abstain on implausible lengths, caution on a doubtful landmark or positions far apart."""
+    impossible = implausible(measured.lengths)
+    doubts = [
+        f"{name} is uncertain: it moved {fiducials[name].snapped_mm:.0f} mm from where the template has it"
+        for name in FIDUCIAL_NAMES
+        if fiducials[name].status is not Status.OK
+    ]
+    apart = float(np.linalg.norm(beamf3.position_ras_mm - f3_ras_mm))
+    if apart > MAX_BEAMF3_TO_F3_MM:
+        doubts.append(
+            f"Beam F3 is {apart:.1f} mm from the 10-20 F3 (expected at most {MAX_BEAMF3_TO_F3_MM:.0f} mm): check the fiducials"
+        )
+    if impossible:
+        return Status.ABSTAIN, (*impossible, *doubts)
+    return (Status.CAUTION if doubts else Status.OK), tuple(doubts)
+
+
+def _point(values: Array) -> Point:
+    x, y, z = (round(float(value), 3) for value in values)
+    return (x, y, z)
