@@ -49,7 +49,7 @@ def test_7t_trt(layouts: Path) -> None:
     maps = {run.stem: run.fieldmap for unit in plan.units if unit.subject == "13" for run in unit.runs}
     lacking = maps["sub-13_ses-1_task-rest_acq-fullbrain_run-1"]  # the dataset has no second magnitude here
     assert lacking is not None
-    assert [path.name[18:] for path in lacking.images] == ["phasediff.nii.gz", "magnitude1.nii.gz"]
+    assert [path.name[19:] for path in lacking.images] == ["phasediff.nii.gz", "magnitude1.nii.gz"]
 
 
 def test_ds210(layouts: Path) -> None:

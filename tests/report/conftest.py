@@ -12,9 +12,9 @@ from made_up_participant import Participant
 
 @pytest.fixture
 def participant(tmp_path: Path) -> Callable[..., Participant]:
-    """Make a participant in a folder of its own; on a coarse grid, because most tests look at numbers."""
+    """Make a participant in a folder of its own; one run on a coarse grid, because most tests look at numbers."""
 
     def make(folder: str = "p", **changes: Any) -> Participant:
-        return Participant(tmp_path / folder, **({"scale": 4.0} | changes))
+        return Participant(tmp_path / folder, **({"scale": 4.0, "runs": 1} | changes))
 
     return make

@@ -21,7 +21,7 @@ SECOND = (-30.0, 33.0, 45.0)
 ENTRY = (-47.3, 38.1, 68.2)
 BEAM_SCALP = (-50.6, 46.2, 57.9)
 BEAM_CORTEX = (-37.75, 33.5, 42.5)
-MARKER_LEFT = (-60.0, -12.0, 20.0)
+MARKER_LEFT = (-45.0, -32.0, 20.0)
 """The centre of a bright ball in the left of the head, and only there."""
 
 _OBLIQUE = np.array([[0.94, -0.26, 0.22], [0.30, 0.94, -0.17], [-0.16, 0.23, 0.96]])
@@ -52,7 +52,7 @@ def head(points: np.ndarray) -> dict[str, np.ndarray]:
     brain = radius < 0.84
     white = (radius < 0.62) | (np.sin(relative[..., 1] / 5) * np.sin(relative[..., 2] / 5) > 0.55) & (radius < 0.78)
     value = np.zeros(radius.shape, dtype=np.float32)
-    value[radius < 1.0] = 170
+    value[radius < 1.0] = 110
     value[radius < 0.93] = 25
     value[brain] = 90
     value[brain & white] = 140
@@ -79,13 +79,14 @@ class Participant:
     measures: dict[str, float] = field(default_factory=lambda: {"split_half_mm": 3.27, "coverage_search_mask": 0.974})
     summary: dict[str, Any] = field(
         default_factory=lambda: {
-            "CleanMinutes": 5.8, "MeanFD_mm": 0.131, "KeptVolumes": 290, "TotalVolumes": 300, "FDThreshold_mm": 0.3,
+            "CleanMinutes": 11.6 / 2, "MeanFD_mm": 0.131, "KeptVolumes": 290, "TotalVolumes": 300, "FDThreshold_mm": 0.3,
             "TSNR": {"GreyMatterMedian": 61.25, "SearchMaskMedian": 58.5}, "Warnings": [], "Command": "tmsprep stage denoise",
         }
     )  # fmt: skip
     marker_reasons: str = "n/a"
     plan_reason: str = "no T1w"
     scale: float = 2.0
+    runs: int = 2
 
     def write(self) -> dict[str, Any]:
         """Write all files; return the arguments of the report stage."""
@@ -153,7 +154,7 @@ class Participant:
     def _runs(self) -> dict[str, Any]:
         files: dict[str, Any] = {key: [] for key in ("confounds", "denoise_summary", "boldref", "boldref_to_t1w")}
         files |= {"tedana_summary": [], "tedana_metrics": []} if self.multi_echo else {}
-        for run in (1, 2):
+        for run in range(1, self.runs + 1):
             stem = self.folder / f"{self.name}_task-rest_run-{run}_"
             named = {
                 "confounds": Path(f"{stem}desc-confounds_timeseries.tsv"), "denoise_summary": Path(f"{stem}denoise.json"),

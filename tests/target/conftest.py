@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,10 @@ from tmsprep.spaces import Grid, Transform, apply_affine, save_itk_affines
 
 TRUTH_MNI = np.array([-44.0, 36.0, 34.0])
 SGACC_MNI = np.array([6.0, 16.0, -10.0])
+OPPOSITE_MNI = np.array([-38.0, 12.0, 60.0])
+"""A place in the search mask that goes along with sgACC: the target of an inverted circuit."""
+FIELD_MM = 148.0
+CENTRE_RAS_MM = (-18.0, 32.0, 12.0)
 
 
 def rigid(angles_deg: tuple[float, float, float], shift_mm: tuple[float, float, float]) -> np.ndarray:
@@ -31,14 +35,20 @@ def rigid(angles_deg: tuple[float, float, float], shift_mm: tuple[float, float, 
 
 
 def grid(mm: float, orientation: str, tilt_deg: float = 0.0) -> Grid:
-    """A grid of the head's size about the origin, stored in an orientation, tilted about all axes."""
-    size = int(np.ceil(190 / mm))
+    """A grid about the left front of the head, stored in an orientation, tilted about all axes."""
+    size = int(np.ceil(FIELD_MM / mm))
     affine = np.diag([mm, mm, mm, 1.0])
     affine[:3, 3] = -mm * (size - 1) / 2
-    image = nib.Nifti1Image(np.zeros((size, size, size), np.uint8), rigid((tilt_deg, -tilt_deg, tilt_deg), (0, 0, 0)) @ affine)
-    start = nib.orientations.io_orientation(affine)
-    ornt = nib.orientations.ornt_transform(start, nib.orientations.axcodes2ornt(tuple(orientation)))
-    return Grid.of(image.as_reoriented(ornt))
+    placed = rigid((tilt_deg, -tilt_deg, tilt_deg), CENTRE_RAS_MM) @ affine
+    image = nib.Nifti1Image(np.zeros((size, size, size), np.uint8), placed)
+    return Grid.of(reorient(image, orientation))
+
+
+def reorient(image: nib.Nifti1Image, orientation: str) -> nib.Nifti1Image:
+    """Store the same image with other axes; nothing moves in space."""
+    start = nib.orientations.io_orientation(image.affine)
+    end = nib.orientations.axcodes2ornt(tuple(orientation))
+    return image.as_reoriented(nib.orientations.ornt_transform(start, end))
 
 
 @dataclass
@@ -50,7 +60,6 @@ class Participant:
     arguments: dict[str, Any]
     truth_ras_mm: np.ndarray
     bold_grid: Grid
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def run(self, **options: Any) -> TargetResult:
         out = {"out_scores": self.folder / "scores.nii.gz", "out_result": self.folder / "result.json"}
@@ -78,10 +87,9 @@ def make_participant(
     tilt_deg: float = 0.0,
     bold_mm: float = 4.0,
     volumes: int = 120,
-    noise: float = 2.0,
+    noise: float = 1.0,
     seed: int = 0,
     runs: int = 1,
-    change: Any = None,
 ) -> Participant:
     folder.mkdir(parents=True, exist_ok=True)
     t1w_from_mni = rigid((5, -4, 8), (3.0, 12.0, -7.0))
@@ -101,21 +109,15 @@ def make_participant(
     save_itk_affines(folder / "t1w_to_mni.txt", [t1w_from_mni])
 
     rng = np.random.default_rng(seed)
-    sgacc = np.exp(-((mni - SGACC_MNI) ** 2).sum(1) / 2 / 8**2)
-    spot = np.exp(-((mni - TRUTH_MNI) ** 2).sum(1) / 2 / 7**2)
-    pattern = ((spot - sgacc) * probability.ravel()).reshape(bold_grid.shape)
+    spots = [np.exp(-((mni - place) ** 2).sum(1) / 2 / 7**2) for place in (TRUTH_MNI, SGACC_MNI, OPPOSITE_MNI)]
+    pattern = ((spots[0] - spots[1] - spots[2]) * probability.ravel()).reshape(bold_grid.shape)
     bold, tables, summaries = [], [], []
     for index in range(runs):
-        # white noise in index space would differ between storage orders: draw it per point of a fixed lattice instead
         course = ndimage.gaussian_filter1d(rng.normal(size=volumes), 1.0)
         series = pattern[..., np.newaxis] * (course / course.std())
-        series = series + noise * ndimage.gaussian_filter(
-            rng.normal(size=series.shape), (1, 1, 1, 0), axes=(0, 1, 2, 3)
-        )
+        series += noise * rng.standard_normal(series.shape, dtype=np.float32)
         series = 1000 + 10 * series
-        if change is not None:
-            series = change(series)
-        path = folder / f"run-{index}_bold.nii.gz"
+        path = folder / f"run-{index}_bold.nii"
         save_nifti(path, series.astype(np.float32), bold_grid.affine_ras_mm, xform_code=1, repetition_time_s=2.0)
         write_tsv(folder / f"run-{index}.tsv", pd.DataFrame({"kept": np.ones(volumes, dtype=int)}))
         write_json(folder / f"run-{index}.json", {"CleanMinutes": 25.0 / runs, "MeanFD": 0.1})
@@ -138,6 +140,12 @@ def make_participant(
 
 @pytest.fixture(autouse=True)
 def _same_templates(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """The made-up person is defined in one template space: the two coincide, except where a test asks for the real ones."""
-    if "real_templates" not in request.keywords:
+    """The made-up person lives in one template space; only tests named ``real_templates`` see that there are two."""
+    if "real_templates" not in request.node.name:
         monkeypatch.setattr("tmsprep.target.person.between_templates", lambda *_: Transform.identity())
+
+
+@pytest.fixture(scope="session")
+def participant(tmp_path_factory: pytest.TempPathFactory) -> Participant:
+    """One person for all tests that do not change the data."""
+    return make_participant(tmp_path_factory.mktemp("participant"))

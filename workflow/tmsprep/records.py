@@ -66,16 +66,7 @@ class TargetResult:
     def load(cls, path: Path) -> TargetResult:
         """Read what `save` wrote; unknown keys (provenance) are left out."""
         content = read_json(path)
-        candidates = tuple(
-            Candidate(
-                **{
-                    **item,
-                    "target_ras_mm": _point(item["target_ras_mm"]),
-                    "target_mni_mm": _point(item["target_mni_mm"]),
-                }
-            )
-            for item in content["candidates"]
-        )
+        candidates = tuple(_candidate(item) for item in content["candidates"])
         return cls(
             method=content["method"],
             circuit=content["circuit"],
@@ -87,6 +78,11 @@ class TargetResult:
             mean_fd_mm=content["mean_fd_mm"],
             measures=dict(content["measures"]),
         )
+
+
+def _candidate(item: dict[str, Any]) -> Candidate:
+    content: dict[str, Any] = item | {key: _point(item[key]) for key in ("target_ras_mm", "target_mni_mm")}
+    return Candidate(**content)
 
 
 FIDUCIAL_NAMES = ("NAS", "INI", "LPA", "RPA")

@@ -2,9 +2,9 @@
 
 Drift, band, motion and global signal are removed together by one least-squares fit on the kept volumes. Filtering and
 regressing one after the other would bring back what the first had removed (Lindquist et al. 2019,
-doi:10.1002/hbm.24528). The band is expressed by cosines outside it (discrete cosine transform, type II, over the
-whole run), of which only the rows of kept volumes are fitted, so censored volumes neither enter nor need interpolation before.
-Each cosine costs a degree of freedom, and they are counted.
+doi:10.1002/hbm.24528). The band is expressed by cosines outside it (discrete cosine transform, type II, over the whole
+run), of which only the rows of kept volumes are fitted: censored volumes neither enter the fit nor need to be interpolated
+before it. Each cosine costs a degree of freedom, and they are counted.
 """
 
 from __future__ import annotations

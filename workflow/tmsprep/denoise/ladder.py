@@ -139,9 +139,7 @@ def _settings(rung: Rung, start: IcaSettings, known: KnownIca | None) -> IcaSett
     return changes[rung]()
 
 
-def _attempt(
-    rung: Rung, data: MultiEchoInput, settings: IcaSettings, folder: Path
-) -> tuple[Attempt, Decomposition | None]:
+def _attempt(rung: Rung, data: MultiEchoInput, settings: IcaSettings, folder: Path) -> tuple[Attempt, Decomposition | None]:
     try:
         found = tedana_call.decompose(data, settings, folder)
     except (ValueError, ArithmeticError, IndexError) as error:  # what numpy, scikit-learn and tedana raise on odd data

@@ -324,8 +324,7 @@ def _component_warnings(descent: Descent, volumes: int) -> list[str]:
     if not low <= found.components <= high:
         word = "few" if found.components < low else "many"
         warnings.append(
-            f"Suspiciously {word} components: {found.components} for {volumes} volumes"
-            f" (expected {low:.0f} to {high:.0f})"
+            f"Suspiciously {word} components: {found.components} for {volumes} volumes (expected {low:.0f} to {high:.0f})"
         )
     if found.accepted == found.components:
         warnings.append("No component was rejected")

@@ -1,8 +1,8 @@
 """Where the cleaned series goes: grids in T1w and template space, and the one interpolation that leads there.
 
-The interpolation comes last and once. Regression works on time and interpolation on space, each linear, so they
-commute; smoothing in the native grid commutes with them all but for the deformation of the kernel by the transform. Doing both
-before resampling keeps every voxel's neighbours those of the scanner and computes the fit once for all output spaces.
+The interpolation comes last and once. Regression acts on time, smoothing and interpolation on space, all linear: regression
+commutes with the other two exactly, and smoothing with a rigid interpolation but for what splines and edges do. Regression
+and smoothing are done first because the native grid has the fewest voxels, and serves all output spaces.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def output_grid(anatomy: Grid, brain: NDArray[np.bool_], bold: Grid) -> Grid:
     """Return the grid along the anatomy's axes, with the BOLD's voxel size, around the brain.
 
     Each anatomical axis takes the voxel edge of the BOLD axis that runs closest to it. The grid is cut to the box of
-    the brain mask and two voxels around it. It depends on nothing but the anatomy and the (rounded) voxel size, so that all
-    runs of one protocol share it.
+    the brain mask and two voxels around it. It depends only on the anatomy and the BOLD's voxel size (rounded to 1 um) and
+    axes, so that all runs of one protocol share it.
 
     Parameters
     ----------

@@ -2,7 +2,8 @@
 
 The order, and why: (1) volumes that are not in steady state are left out; (2) volumes with head motion above the
 threshold are censored; (3) drift, band, motion and global signal are fitted together on the volumes kept, and removed;
-(4) censored volumes are interpolated and marked; (5) smoothing within the mask; (6) one interpolation. See docs/denoise.md.
+(4) censored volumes are interpolated and marked; (5) smoothing within the mask; (6) one interpolation. docs/denoise.md says
+more.
 """
 
 from __future__ import annotations
@@ -187,9 +188,7 @@ def _timing(table: RunConfounds, bold: Path, fd_threshold_mm: float) -> _Timing:
     volumes = int(open_series(bold).shape[3])
     dummies = table.dummy_scans()
     first_of_series = dummies - table.first_volume_of(volumes, bold)
-    timing = _Timing(
-        table.volumes, dummies, first_of_series, table.framewise_displacement_mm()[dummies:], fd_threshold_mm
-    )
+    timing = _Timing(table.volumes, dummies, first_of_series, table.framewise_displacement_mm()[dummies:], fd_threshold_mm)
     if not timing.kept.any():
         raise ProcessingError(
             f"all {timing.kept.size} volumes are censored (framewise displacement above {fd_threshold_mm:g} mm)",

@@ -22,13 +22,14 @@ SMALLEST_HEAD_LITRES = 2.3
 _GRID_MM = 3.0
 _CLOSING_MM = 9.0
 _TISSUE_FRACTION = 0.25
+_LARGE_FRACTION = 0.1
 
 
 def head_volume_litres(data: NDArray[Any], affine_ras_mm: NDArray[np.float64]) -> float:
     """Return the volume of the filled head.
 
     Otsu's threshold parts tissue from air; a quarter of the tissue's median is the final threshold (fat and muscle are
-    brighter than skin); the largest component is closed and filled in 3D and in each slice of each axis.
+    brighter than skin); the large components are closed and filled in 3D and in each slice of each axis.
 
     Parameters
     ----------
@@ -53,18 +54,20 @@ def head_volume_litres(data: NDArray[Any], affine_ras_mm: NDArray[np.float64]) -
         raise InputError("the T1w image is constant", expected="a head")
     clipped = np.clip(coarse, None, bright)
     tissue = clipped[clipped > threshold_otsu(clipped)]
-    mask = _largest(clipped > _TISSUE_FRACTION * float(np.median(tissue)))
+    mask = _large(clipped > _TISSUE_FRACTION * float(np.median(tissue)))
     voxel_mm = float(np.mean(voxel_sizes(affine_ras_mm) * factors))
     filled = _filled(mask, closing_voxels=max(round(_CLOSING_MM / voxel_mm), 1))
     voxel_litres = abs(float(np.linalg.det(affine_ras_mm[:3, :3]))) * float(np.prod(factors)) / 1e6
     return float(np.count_nonzero(filled)) * voxel_litres
 
 
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels: NDArray[Any] = np.asarray(ndimage.label(mask)[0])
+def _large(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep the largest component and those of a tenth of its size: a thick skull may part the scalp from the brain."""
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    ndimage.label(mask, output=labels)
     sizes = np.bincount(labels.ravel(), minlength=2)
     sizes[0] = 0
-    return labels == int(np.argmax(sizes))
+    return (sizes >= _LARGE_FRACTION * sizes.max())[labels] & mask
 
 
 def _filled(mask: NDArray[np.bool_], closing_voxels: int) -> NDArray[np.bool_]:

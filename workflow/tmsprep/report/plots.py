@@ -161,7 +161,7 @@ def strip_plot(groups: Sequence[Sequence[float]], unit_label: str, name: str) ->
 
 
 def glass_brain(groups: Sequence[Sequence[Point]], label: str, name: str) -> str:
-    """Draw points (MNI mm) on a schematic brain outline, seen from the left, from behind and from above.
+    """Draw points (MNI mm) on a schematic brain outline, seen from the side, from behind and from above.
 
     The outline is nilearn's drawing; it helps the eye and is not one of the templates' surfaces.
     """
@@ -169,13 +169,14 @@ def glass_brain(groups: Sequence[Sequence[Point]], label: str, name: str) -> str
 
     mpl.use("agg")
     from matplotlib import pyplot, rc_context
+    from matplotlib.text import Text
     from nilearn.plotting import plot_glass_brain
 
     with rc_context(_SETTINGS):
         figure = pyplot.figure(figsize=(7.0, 2.7))
         try:
             display: Any = plot_glass_brain(
-                None, display_mode="lyz", figure=figure, annotate=False, black_bg=False, alpha=0.5, axes=(0, 0, 1, 1)
+                None, display_mode="ortho", figure=figure, annotate=False, black_bg=False, alpha=0.5, axes=(0, 0, 1, 1)
             )
             for index, points in enumerate(groups):
                 if points:
@@ -184,7 +185,10 @@ def glass_brain(groups: Sequence[Sequence[Point]], label: str, name: str) -> str
                         np.asarray(points, dtype=np.float64), marker_color=colour, marker_size=26, marker=shape,
                         edgecolors="none", alpha=0.85,
                     )  # fmt: skip
-            display.annotate(positions=False, size=10, bg_color="none", color=_INK)
+            display.annotate(positions=False, size=10)
+            for text in figure.findobj(Text):
+                text.set_color(_INK)
+                text.set_bbox(None)
             return _svg(figure, label, name)
         finally:
             pyplot.close(figure)

@@ -25,6 +25,7 @@ from tmsprep.spaces import Array, Grid, Transform, apply_affine
 
 
 _BELOW_BRAIN_MM = 16.0
+_CLASSES = 3
 
 
 @dataclass(frozen=True)
@@ -174,10 +175,12 @@ def bright_tissue(t1w: Volume, mask: Volume) -> Volume:
     if mask.data.shape != t1w.data.shape:
         inside = mask.sample(t1w.grid.points_ras_mm(), order=0).reshape(t1w.data.shape) > 0.5
     values = t1w.data[inside]
-    if values.size == 0 or np.ptp(values) == 0:
+    if values.size == 0:
         return Volume(np.zeros_like(t1w.data), t1w.affine_ras_mm)
-    top = float(np.percentile(values, 99.5))
-    upper = float(threshold_multiotsu(np.minimum(values, top), classes=3)[-1]) if len(np.unique(values)) > 3 else top
+    values = np.minimum(values, np.percentile(values, 99.5))
+    if len(np.unique(values)) < _CLASSES:
+        return Volume(np.zeros_like(t1w.data), t1w.affine_ras_mm)
+    upper = float(threshold_multiotsu(values, classes=_CLASSES)[-1])
     return Volume((inside & (t1w.data > upper)).astype(np.float32), t1w.affine_ras_mm)
 
 

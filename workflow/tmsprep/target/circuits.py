@@ -200,9 +200,7 @@ def open_weights(circuit: Circuit, file: Path | None) -> Weights:
     """
     if circuit.file is None:
         if file is not None:
-            raise ConfigurationError(
-                f"circuit {circuit.name!r} consists of seeds", where=file, action="leave the file out"
-            )
+            raise ConfigurationError(f"circuit {circuit.name!r} consists of seeds", where=file, action="leave the file out")
         return Weights(circuit, None, None)
     if file is None:
         raise InputError(
@@ -244,9 +242,7 @@ def _read_image(file: Path) -> WeightImage:
     if not np.any(np.nan_to_num(values)):
         raise InputError("the circuit image is empty", where=file, expected="signed weights")
     if image.affine is None or (image.header["sform_code"] == 0 and image.header["qform_code"] == 0):
-        raise InputError(
-            "the circuit image does not say where it lies in space", where=file, expected="a qform or sform"
-        )
+        raise InputError("the circuit image does not say where it lies in space", where=file, expected="a qform or sform")
     return WeightImage(np.asarray(values, dtype=np.float32), np.asarray(image.affine, dtype=np.float64))
 
 

@@ -108,13 +108,9 @@ class Judge:
 def judge_scan(judge: Judge, scan: Scan, limits: Thresholds) -> None:
     """Judge how much was measured, and how still it was."""
     if scan.clean_minutes < limits.clean_minutes_abstain:
-        judge.abstain(
-            f"only {scan.clean_minutes:.1f} min of clean data (at least {limits.clean_minutes_abstain:g} needed)"
-        )
+        judge.abstain(f"only {scan.clean_minutes:.1f} min of clean data (at least {limits.clean_minutes_abstain:g} needed)")
     elif scan.clean_minutes < limits.clean_minutes_caution:
-        judge.caution(
-            f"{scan.clean_minutes:.1f} min of clean data ({limits.clean_minutes_caution:g} or more recommended)"
-        )
+        judge.caution(f"{scan.clean_minutes:.1f} min of clean data ({limits.clean_minutes_caution:g} or more recommended)")
     if scan.mean_fd_mm > limits.mean_fd_abstain_mm:
         judge.abstain(f"head motion: mean FD {scan.mean_fd_mm:.2f} mm (limit {limits.mean_fd_abstain_mm:g})")
     elif scan.mean_fd_mm > limits.mean_fd_caution_mm:

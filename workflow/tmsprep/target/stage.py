@@ -27,7 +27,7 @@ from tmsprep.target.masks import load_search_mask
 from tmsprep.target.outcome import Outcome, judge_outcome, summarise
 from tmsprep.target.person import Person
 from tmsprep.target.series import Series, common_mask, grid_of, open_runs, read_series
-from tmsprep.target.survey import FINE_MM, GREY, GREY_SCORED, Plan, Voxels, survey_fine, survey_voxels
+from tmsprep.target.survey import FINE_MM, GREY, Plan, Voxels, survey_fine, survey_voxels
 
 _ALIGNED = 2
 _LIMITS = quality.Thresholds()
@@ -203,7 +203,6 @@ def _fields(plan: Plan, polarity: Polarity, search: Search, *, forced: bool) -> 
         "ExclusionMM": plan.exclusion_mm,
         "MaxDepthMM": plan.max_depth_mm,
         "GreyMatterThreshold": GREY,
-        "GreyMatterThresholdScored": GREY_SCORED,
         "FineGridMM": FINE_MM,
     }
 

@@ -23,11 +23,7 @@ Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 GREY = 0.5
-"""Grey-matter share from which a voxel may carry a weight (BOLD grid) or be a target (fine grid)."""
-GREY_SCORED = 0.25
-"""Grey-matter share from which a voxel of the BOLD grid is scored. The ribbon is thinner than such a voxel, and with
-0.5 about a third of it would be lost; the target itself is held to `GREY` on the fine grid. docs/target.md says what
-this does to the error in simulation."""
+"""Share of grey matter from which a voxel counts, on either grid."""
 FINE_MM = 2.0
 """Voxel edge of the fine grid."""
 
@@ -53,8 +49,6 @@ class Voxels:
     """Of the grid's shape; all other arrays are over its True voxels, in C order."""
     points_ras_mm: Array
     """(n, 3)."""
-    grey: Array
-    """(n,): share of grey matter."""
     weights: Array
     """(n,): of the circuit; NaN where it says nothing."""
     seeds: tuple[tuple[float, BoolArray], ...]
@@ -68,7 +62,7 @@ class Voxels:
         """Say which voxels are scored and which carry weights, given which have signal (n,)."""
         searched = self.in_mask & has_signal
         near = within(self.points_ras_mm, self.points_ras_mm[searched], exclusion_mm)
-        contributes = has_signal & (self.grey > GREY) & ~near
+        contributes = has_signal & ~near
         return ScoreProblem(searched & self.reachable, contributes, self.weights, self.seeds)
 
 
@@ -88,7 +82,7 @@ def survey_voxels(grid: Grid, brain: BoolArray, person: Person, plan: Plan) -> V
     """
     share = person.grey.mean_in_voxels(grid, brain)
     where = brain.copy()
-    where[brain] = share > GREY_SCORED
+    where[brain] = share > GREY
     points = apply_affine(grid.affine_ras_mm, np.argwhere(where))
     circuit_points, in_mask, reachable = _place(points, person, plan)
     seeds = plan.weights.circuit.seeds
@@ -96,7 +90,6 @@ def survey_voxels(grid: Grid, brain: BoolArray, person: Person, plan: Plan) -> V
         grid=grid,
         where=where,
         points_ras_mm=points,
-        grey=share[share > GREY_SCORED],
         weights=plan.weights.at(circuit_points),
         seeds=tuple((seed.weight, seed.sphere.contains(circuit_points)) for seed in seeds),
         in_mask=in_mask,

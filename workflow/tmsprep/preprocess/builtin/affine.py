@@ -25,15 +25,17 @@ Array = NDArray[np.float64]
 Volume = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-COARSE_MM = 6.0
+COARSE_MM = 8.0
 AROUND_BRAIN_MM = 18.0
 """The coarse search looks at the brain and this much around it: scalp, but neither neck nor chin."""
 PITCH_DEG = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
 ROLL_DEG = YAW_DEG = (-24.0, 0.0, 24.0)
 DOWN_MM = (-75.0, -50.0, -25.0, 0.0, 25.0)
 """Where the centre of the brain may lie above the head's centre of mass: depends on how much neck is in the image."""
+LOG_SCALES = (0.0, -0.13)
+"""Brains as large as the template's (1.9 litres) and a third smaller."""
 STARTS_REFINED = 4
-SCALE_RANGE = (0.6, 1.6)
+SCALE_RANGE = (0.42, 1.3)
 """Plausible ratio of volumes, template to head, after the affine (adults 0.7 to 1.35)."""
 MINIMUM_CORRELATION = 0.3
 
@@ -113,9 +115,14 @@ def _coarse(head: Head, template: Template) -> _Coarse:
     small = reference.at(COARSE_MM)
     inside = resample(near.astype(np.float32), mask.affine_ras_mm, small.grid, order=1) > 0.5
     points = apply_affine(small.affine_ras_mm, np.argwhere(inside))
-    clipped = np.clip(head.data, 0.0, np.percentile(head.data[head.data > 0], 99.0))
-    thumbnail = Head(clipped, head.affine_ras_mm).at(COARSE_MM)
+    thumbnail = Head(_without_bright_fat(head.data), head.affine_ras_mm).at(COARSE_MM)
     return _Coarse(points, small.data[inside], points.mean(axis=0), thumbnail, _centre_of_head(thumbnail))
+
+
+def _without_bright_fat(data: Volume) -> Volume:
+    from skimage.filters import threshold_otsu
+
+    return np.clip(data, 0.0, np.percentile(data[data > threshold_otsu(data)], 70.0))
 
 
 def _centre_of_head(head: Head) -> Array:
@@ -128,7 +135,7 @@ def _centre_of_head(head: Head) -> Array:
 def _search(coarse: _Coarse) -> Array:
     """Return the best rigid-and-scale parameters: every start compared, the best ones refined."""
     turns = np.radians(list(itertools.product(PITCH_DEG, ROLL_DEG, YAW_DEG)))
-    starts = [np.array([*turn, 0.0, 0.0, -down, 0.0]) for turn in turns for down in DOWN_MM]
+    starts = [np.array([*turn, 0.0, 0.0, -down, scale]) for turn in turns for down in DOWN_MM for scale in LOG_SCALES]
     ranked = sorted(starts, key=coarse.correlation, reverse=True)
     refined = [_refine(coarse, start) for start in ranked[:STARTS_REFINED]]
     return max(refined, key=coarse.correlation)
@@ -196,9 +203,9 @@ def register_affine(head: Head, template: Template, *, seed: int, start: Array |
             initial_transform=str(initial),
             outprefix=str(Path(folder) / "affine"),
             aff_metric="mattes",
-            aff_iterations=(200, 100, 30),
-            aff_shrink_factors=(4, 2, 1),
-            aff_smoothing_sigmas=(2, 1, 0),
+            aff_iterations=(200, 50),
+            aff_shrink_factors=(4, 2),
+            aff_smoothing_sigmas=(2, 1),
             random_seed=seed,
             write_composite_transform=True,
         )

@@ -209,7 +209,7 @@ def _mutual_information(reference: Volume, affine_ras_mm: Array, head: Head, see
     fixed_grid = Grid(head.t1w.shape, head.affine_ras_mm).with_zooms([2.0] * 3)
     brain = np.where(head.brain, head.t1w, 0)
     fixed = to_ants(resample(brain, head.affine_ras_mm, fixed_grid, order=1), fixed_grid.affine_ras_mm)
-    moving = ants.n4_bias_field_correction(to_ants(*_right_angled(reference, affine_ras_mm)), shrink_factor=2)
+    moving = ants.n4_bias_field_correction(to_ants(*_right_angled(reference, affine_ras_mm)), shrink_factor=4)
     found: dict[str, Array] = {}
     for name, start in (("mutual-information", "Identity"), ("mutual-information-centred", None)):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,130 @@
+"""Whole runs on the tiny dataset: made once, looked at by many tests."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.tiny import make_tiny
+
+MINUTES = 12
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has ended."""
+
+    bids_dir: Path
+    output_dir: Path
+    status: int
+    text: str
+
+    @property
+    def tmsprep(self) -> Path:
+        return self.output_dir / "tmsprep"
+
+
+def run_tmsprep(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run the program as a user does."""
+    command = [str(Path(sys.executable).with_name("tmsprep")), *map(str, words)]
+    return subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=MINUTES * 60
+    )
+
+
+def finished(bids_dir: Path, output_dir: Path, *words: object) -> Finished:
+    result = run_tmsprep(bids_dir, output_dir, "participant", "group", "--circuit", "example", *words)
+    return Finished(bids_dir, output_dir, result.returncode, result.stdout)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with one participant, three echoes and a known target."""
+    return make_tiny(tmp_path_factory.mktemp("tiny") / "bids")
+
+
+@pytest.fixture(scope="session")
+def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The tiny dataset, on one core."""
+    return finished(tiny, tmp_path_factory.mktemp("whole") / "out", "--nprocs", 1)
+
+
+@pytest.fixture(scope="session")
+def broken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The tiny dataset with broken participants beside the good one, on two cores."""
+    bids_dir = tmp_path_factory.mktemp("broken") / "bids"
+    shutil.copytree(tiny, bids_dir)
+    for label, damage in DAMAGES.items():
+        damage(copy_participant(bids_dir, "01", label))
+    output_dir = tmp_path_factory.mktemp("broken_out") / "out"
+    return finished(bids_dir, output_dir, "--nprocs", 2, "--skip-bids-validation")
+
+
+def copy_participant(bids_dir: Path, old: str, new: str) -> Path:
+    """Copy a participant under another label."""
+    source, target = bids_dir / f"sub-{old}", bids_dir / f"sub-{new}"
+    for path in source.rglob("*"):
+        if path.is_file():
+            copy = target / path.relative_to(source).parent / path.name.replace(f"sub-{old}", f"sub-{new}")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    return target
+
+
+def truncate(folder: Path) -> None:
+    """Cut a compressed image in the middle."""
+    path = next(folder.glob("func/*echo-2*_bold.nii.gz"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def drop_echo_time(folder: Path) -> None:
+    for path in folder.glob("func/*echo-2*_bold.json"):
+        content = json.loads(path.read_text())
+        content.pop("EchoTime", None)
+        path.write_text(json.dumps(content))
+
+
+def shorten_echo(folder: Path) -> None:
+    """Take ten volumes off one echo."""
+    path = next(folder.glob("func/*echo-3*_bold.nii.gz"))
+    image = nib.load(path)
+    nib.save(image.slicer[..., :-10], path)
+
+
+def strip_skull(folder: Path) -> None:
+    """Leave an ellipsoid of brain size and set the rest to zero."""
+    path = next(folder.glob("anat/*_T1w.nii.gz"))
+    image = nib.load(path)
+    data = np.asanyarray(image.dataobj)
+    bright = np.argwhere(data > np.percentile(data, 80))
+    middle = nib.affines.apply_affine(image.affine, bright).mean(axis=0) + [0, 0, 30]
+    points = nib.affines.apply_affine(image.affine, np.argwhere(np.ones(data.shape[:3], dtype=bool)))
+    inside = (((points - middle) / [65, 80, 60]) ** 2).sum(axis=1) < 1
+    kept = np.where(inside.reshape(data.shape[:3]), data, 0).astype(data.dtype)
+    nib.save(nib.Nifti1Image(kept, image.affine, image.header), path)
+
+
+def garbage(folder: Path) -> None:
+    """Compressed text instead of an image."""
+    path = next(folder.glob("anat/*_T1w.nii.gz"))
+    with gzip.open(path, "wb") as stream:
+        stream.write(b"not an image")
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "cut": truncate,
+    "noTE": drop_echo_time,
+    "short": shorten_echo,
+    "stripped": strip_skull,
+    "garbage": garbage,
+}

@@ -1,0 +1,131 @@
+"""One command on the tiny dataset gives targets, in valid derivatives, close to the truth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import DAMAGES, Finished
+
+pytestmark = pytest.mark.slow
+
+
+def test_ends_well_and_shows_where_the_report_is(whole: Finished) -> None:
+    assert whole.status == 0, whole.text[-3000:]
+    assert "group.html" in whole.text
+    assert "a clinician decides" in whole.text
+
+
+def test_target_is_near_the_truth_on_the_left(whole: Finished) -> None:
+    truth = pd.read_csv(whole.bids_dir / "derivatives" / "truth" / "targets.tsv", sep="\t").iloc[0]
+    markers = pd.read_csv(next(whole.tmsprep.glob("sub-01/nibs/*_markers.tsv")), sep="\t")
+    circuit = markers[markers["target_label"] == "circuit"].iloc[0]
+    axes = ("target_x", "target_y", "target_z")
+    # 80 volumes at 4 mm: a check of frames and sides, not of accuracy (bench/accuracy is for that)
+    assert math.dist([circuit[axis] for axis in axes], [truth[axis] for axis in axes]) < 15
+    assert circuit["target_mni_x"] < 0
+    assert set(markers["target_label"]) >= {"circuit", "beamF3", "F3"}
+
+
+def test_derivatives_pass_the_bids_validator(whole: Finished) -> None:
+    command = Path(sys.executable).with_name("bids-validator-deno")
+    for dataset in ("tmsprep-builtin", "tedana", "tmsprep"):
+        result = subprocess.run(
+            [command, "--json", "--ignoreWarnings", whole.output_dir / dataset],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        issues = json.loads(result.stdout)["issues"]["issues"]
+        assert [issue for issue in issues if issue["severity"] == "error"] == [], dataset
+
+
+def test_every_sidecar_names_its_sources_with_true_hashes(whole: Finished) -> None:
+    markers = json.loads(next(whole.tmsprep.glob("sub-01/nibs/*_markers.json")).read_text())
+    assert len(markers["Sources"]) == len(markers["SourcesSHA256"]) > 5
+    named = dict(zip(markers["Sources"], markers["SourcesSHA256"], strict=True))
+    raw = whole.bids_dir / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    assert named["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"] == sha256(raw)
+    images = [path for path in whole.tmsprep.rglob("*.nii.gz") if ".tmp-" not in path.name]
+    for image in images:
+        sidecar = json.loads(image.with_name(image.name.replace(".nii.gz", ".json")).read_text())
+        assert sidecar["SHA256"] == sha256(image), image
+
+
+def test_outputs_hold_no_path_of_the_machine(whole: Finished) -> None:
+    for path in whole.tmsprep.rglob("*"):
+        if path.suffix in {".json", ".tsv", ".html"} and not {"logs", "benchmarks"} & set(path.parts):
+            assert str(whole.output_dir) not in path.read_text(encoding="utf-8"), path
+
+
+def test_descriptions_name_the_whole_chain(whole: Finished) -> None:
+    chains = {
+        name: [item["Name"] for item in json.loads((whole.output_dir / name / "dataset_description.json").read_text())["GeneratedBy"]]
+        for name in ("tmsprep-builtin", "tedana", "tmsprep")
+    }
+    assert chains["tmsprep"][0] == "tmsprep"
+    assert {"tedana", "tmsprep-builtin"} <= set(chains["tmsprep"])
+    assert not any("fmriprep" in name.lower() for chain in chains.values() for name in chain)
+
+
+def test_nothing_temporary_is_left(whole: Finished) -> None:
+    assert list(whole.output_dir.rglob(".tmp-*")) == []
+
+
+def test_a_second_run_does_nothing(whole: Finished) -> None:
+    from tests.workflow.conftest import finished
+
+    before = {path: path.stat().st_mtime_ns for path in whole.tmsprep.rglob("*.nii.gz")}
+    again = finished(whole.bids_dir, whole.output_dir, "--nprocs", 1)
+    assert again.status == 0
+    assert {path: path.stat().st_mtime_ns for path in whole.tmsprep.rglob("*.nii.gz")} == before
+
+
+# Broken participants beside the good one
+
+
+def test_broken_participants_do_not_stop_the_good_one(broken: Finished) -> None:
+    assert broken.status != 0
+    assert (broken.tmsprep / "sub-01.html").is_file(), broken.text[-3000:]
+    for label in DAMAGES:
+        assert not (broken.tmsprep / f"sub-{label}.html").exists()
+        assert list(broken.tmsprep.glob(f"sub-{label}/**/*_markers.tsv")) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("cut", ("echo-2", "damaged")),
+        ("noTE", ("EchoTime", "echo-2")),
+        ("short", ("echo-3", "volumes")),
+        ("stripped", ("skull",)),
+        ("garbage", ("T1w", "NIfTI")),
+    ],
+)
+def test_each_broken_participant_has_one_clear_message(broken: Finished, label: str, words: tuple[str, ...]) -> None:
+    lines = broken.text[broken.text.rindex("✗ sub-") - 20_000 :].splitlines()
+    start = max(index for index, line in enumerate(lines) if line.startswith(f"✗ sub-{label}"))
+    message = "\n".join(lines[start : start + 3])
+    for word in words:
+        assert word in message, message
+    assert "Traceback" not in message
+
+
+def test_one_and_two_cores_give_the_same_bytes(whole: Finished, broken: Finished) -> None:
+    for pattern in ("*_markers.tsv", "*_statmap.nii.gz", "*_desc-denoised_bold.nii.gz", "*_scalp.surf.gii"):
+        one = sorted(whole.tmsprep.glob(f"sub-01/**/{pattern}"))
+        two = sorted(broken.tmsprep.glob(f"sub-01/**/{pattern}"))
+        assert one and [path.name for path in one] == [path.name for path in two]
+        assert [sha256(path) for path in one] == [sha256(path) for path in two], pattern
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,43 @@
+"""The cortex beneath a place on the scalp."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from tmsprep.spaces import Array, apply_affine
+
+MAX_DEPTH_MM = 40.0
+"""Farther than this below the scalp, grey matter is no cortex that a coil there would reach."""
+MIN_GREY_MATTER = 0.5
+_STEP_MM = 0.25
+
+
+def cortex_below(
+    grey_matter: NDArray[np.float32], affine_ras_mm: Array, entry_ras_mm: ArrayLike, normal: ArrayLike
+) -> Array | None:
+    """Return the first grey matter met on the way into the head.
+
+    Parameters
+    ----------
+    grey_matter
+        Probability, (x, y, z).
+    affine_ras_mm
+        Of `grey_matter`.
+    entry_ras_mm
+        (3,), on the scalp.
+    normal
+        (3,), unit, out of the head: the way runs against it.
+
+    Returns
+    -------
+    Array or None
+        (3,) RAS mm: the first point with a probability of at least 0.5; None within 40 mm.
+    """
+    depths = np.arange(0.0, MAX_DEPTH_MM + _STEP_MM / 2, _STEP_MM)
+    points = np.asarray(entry_ras_mm) - depths[:, np.newaxis] * np.asarray(normal)
+    voxels = apply_affine(np.linalg.inv(affine_ras_mm), points).T
+    probability = ndimage.map_coordinates(grey_matter, voxels, order=1, mode="constant", cval=0.0)
+    met = np.flatnonzero(probability >= MIN_GREY_MATTER)
+    return points[met[0]] if met.size else None

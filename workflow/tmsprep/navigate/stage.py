@@ -1,0 +1,199 @@
+"""The navigate stage: every candidate with its scalp entry and coil pose, for a neuronavigator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tmsprep.errors import InputError
+from tmsprep.files import load_nifti, read_data, write_json, write_tsv
+from tmsprep.navigate.coordsystem import BEP037_DRAFT, coordsystem
+from tmsprep.navigate.cortex import MAX_DEPTH_MM, cortex_below
+from tmsprep.navigate.frames import mni_of, require_left
+from tmsprep.navigate.markers import Marker, Placement, Site, column_descriptions, markers_table
+from tmsprep.navigate.pose import HeadAxes, coil_pose
+from tmsprep.records import (
+    FIDUCIAL_NAMES,
+    BeamF3Result,
+    Candidate,
+    Fiducial,
+    Point,
+    Status,
+    TargetResult,
+    load_fiducials,
+)
+from tmsprep.spaces import Array, Transform, apply_affine
+from tmsprep.stages import InFile, OutFile, SidecarFields
+from tmsprep.surfaces import Surface
+
+F3_SCALP_MNI_MM = (-49.1, 52.45, 39.28)
+"""F3 on the MNI scalp (Jurcak et al. 2007, doi:10.1016/j.neuroimage.2006.09.024), for a plausibility check."""
+MAX_FROM_TEMPLATE_F3_MM = 15.0
+MAX_ENTRY_DISTANCE_MM = 60.0
+
+
+@dataclass(frozen=True, eq=False)
+class HeadModel:
+    """What placing a coil needs of a head."""
+
+    scalp: Surface
+    axes: HeadAxes
+    grey_matter: NDArray[np.float32]
+    grey_matter_affine_ras_mm: Array
+    t1w_to_mni: Transform
+    handle_angle_deg: float
+
+
+def write_markers(
+    *,
+    t1w: InFile,
+    scalp: InFile,
+    fiducials: InFile,
+    beamf3: InFile,
+    target: InFile,
+    gm: InFile,
+    t1w_to_mni: InFile,
+    intended_for: str,
+    out_markers: OutFile,
+    out_coordsystem: OutFile,
+    handle_angle_deg: float = 45.0,
+) -> SidecarFields:
+    """Write every candidate's target, scalp entry, coil pose and depth.
+
+    Parameters
+    ----------
+    t1w
+        The image that the neuronavigator will load.
+    scalp
+        Scalp surface (.surf.gii), scanner RAS mm.
+    fiducials
+        TSV with NAS, INI, LPA, RPA, scanner RAS mm.
+    beamf3
+        Result of the beamf3 stage.
+    target
+        Result of the target stage.
+    gm
+        Grey matter probability, in the T1w's space.
+    t1w_to_mni
+        from-T1w_to-MNI152NLin2009cAsym.
+    intended_for
+        BIDS URI of the T1w.
+    out_markers
+        TSV, one row a candidate.
+    out_coordsystem
+        JSON: frame, landmarks, head measurements, identity of the T1w.
+    handle_angle_deg
+        Between the coil's handle and the mid-sagittal direction, to the back and left.
+    """
+    points, scalp_result, circuit = _read_fiducials(fiducials), BeamF3Result.load(beamf3), TargetResult.load(target)
+    head = _read_head(scalp, points, gm, t1w_to_mni, handle_angle_deg)
+    markers = [*_circuit_markers(head, circuit), *_scalp_markers(head, scalp_result)]
+    write_tsv(out_markers, markers_table(markers))
+    write_json(out_coordsystem, coordsystem(t1w, intended_for, points, scalp_result))
+    return {
+        "out_markers": {"NIBSBIDSDraft": BEP037_DRAFT, "IntendedFor": intended_for}
+        | column_descriptions(handle_angle_deg)
+    }
+
+
+def _read_fiducials(path: Path) -> dict[str, Fiducial]:
+    points = load_fiducials(path)
+    if missing := [name for name in FIDUCIAL_NAMES if name not in points]:
+        raise InputError(f"no {', '.join(missing)}", where=path, expected=", ".join(FIDUCIAL_NAMES))
+    return points
+
+
+def _read_head(
+    scalp: Path, points: Mapping[str, Fiducial], gm: Path, t1w_to_mni: Path, handle_angle_deg: float
+) -> HeadModel:
+    image = load_nifti(gm)
+    nas, ini, lpa, rpa = (points[name].position_ras_mm for name in FIDUCIAL_NAMES)
+    return HeadModel(
+        scalp=Surface.load(scalp),
+        axes=HeadAxes.of(nas, ini, lpa, rpa),
+        grey_matter=read_data(image),
+        grey_matter_affine_ras_mm=np.asarray(image.affine, dtype=np.float64),
+        t1w_to_mni=Transform.load(t1w_to_mni),
+        handle_angle_deg=handle_angle_deg,
+    )
+
+
+def _circuit_markers(head: HeadModel, result: TargetResult) -> list[Marker]:
+    """Return one marker a candidate, best first; one empty row where there is no candidate at all."""
+    if not result.candidates:
+        reasons = result.reasons or ("the target stage found no candidate",)
+        return [Marker(_circuit_site(result, 0, None, Status.ABSTAIN, reasons), None)]
+    return [_circuit_marker(head, result, rank, found) for rank, found in enumerate(result.candidates)]
+
+
+def _circuit_marker(head: HeadModel, result: TargetResult, rank: int, found: Candidate) -> Marker:
+    site = _circuit_site(result, rank, found.score, result.status, result.reasons)
+    require_left(site.target_id, found.target_ras_mm, found.target_mni_mm, head.t1w_to_mni)
+    if result.status is Status.ABSTAIN:
+        return Marker(site, None)
+    entry = head.scalp.nearest(found.target_ras_mm)
+    if (distance := float(np.linalg.norm(entry - found.target_ras_mm))) > MAX_ENTRY_DISTANCE_MM:
+        raise InputError(
+            f"it is {distance:.0f} mm from the scalp",
+            where=f"target {site.target_id}",
+            expected=f"at most {MAX_ENTRY_DISTANCE_MM:.0f} mm",
+            action="use the scalp and target of one participant and session",
+        )
+    placement = _placement(head, entry, np.asarray(found.target_ras_mm), np.asarray(found.target_mni_mm))
+    return Marker(site, placement)
+
+
+def _circuit_site(
+    result: TargetResult, rank: int, score: float | None, status: Status, reasons: tuple[str, ...]
+) -> Site:
+    name = "circuit" if rank == 0 else f"circuit-{rank + 1}"
+    text = f"{result.method} with circuit {result.circuit} in search mask {result.search_mask}"
+    return Site(name, name, text, status, reasons, score)
+
+
+def _scalp_markers(head: HeadModel, result: BeamF3Result) -> list[Marker]:
+    beamf3 = f"Beam F3: X {result.x_mm:.1f} mm, Y {result.y_mm:.1f} mm"
+    return [
+        _scalp_marker(head, result, "beamF3", beamf3, result.beamf3_ras_mm),
+        _scalp_marker(head, result, "F3", "10-20 position F3 by contours", result.f3_ras_mm),
+    ]
+
+
+def _scalp_marker(head: HeadModel, result: BeamF3Result, name: str, text: str, entry_ras_mm: Point) -> Marker:
+    """Place a scalp position: its target is the first grey matter along the inward normal."""
+    if result.status is Status.ABSTAIN:
+        return Marker(Site(name, name, text, Status.ABSTAIN, result.reasons), None)
+    pose = coil_pose(head.scalp, entry_ras_mm, head.axes, head.handle_angle_deg)
+    below = cortex_below(head.grey_matter, head.grey_matter_affine_ras_mm, pose.entry_ras_mm, pose.normal)
+    if below is None:
+        reason = f"no grey matter within {MAX_DEPTH_MM:.0f} mm below the scalp"
+        return Marker(Site(name, name, text, Status.ABSTAIN, (*result.reasons, reason)), None)
+    mni = mni_of(below, head.t1w_to_mni)
+    require_left(name, below, mni, head.t1w_to_mni)
+    status, reasons = _against_template(head, name, pose.entry_ras_mm, result.status, result.reasons)
+    return Marker(
+        Site(name, name, text, status, reasons), _placement(head, pose.entry_ras_mm, below, mni)
+    )
+
+
+def _against_template(
+    head: HeadModel, name: str, entry_ras_mm: Array, status: Status, reasons: tuple[str, ...]
+) -> tuple[Status, tuple[str, ...]]:
+    """Add a caution where a scalp position is far from where the template has F3."""
+    expected = apply_affine(head.t1w_to_mni.affine_part(), F3_SCALP_MNI_MM)
+    apart = float(np.linalg.norm(head.scalp.nearest(expected) - entry_ras_mm))
+    if apart <= MAX_FROM_TEMPLATE_F3_MM:
+        return status, reasons
+    reason = f"{name} is {apart:.0f} mm from the template's F3 (expected at most {MAX_FROM_TEMPLATE_F3_MM:.0f} mm)"
+    return Status.CAUTION, (*reasons, reason)
+
+
+def _placement(head: HeadModel, entry_ras_mm: Array, target_ras_mm: Array, target_mni_mm: Array) -> Placement:
+    pose = coil_pose(head.scalp, entry_ras_mm, head.axes, head.handle_angle_deg)
+    below = cortex_below(head.grey_matter, head.grey_matter_affine_ras_mm, pose.entry_ras_mm, pose.normal)
+    depth = None if below is None else float(np.linalg.norm(below - pose.entry_ras_mm))
+    return Placement(target_ras_mm, target_mni_mm, pose, depth)
