@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 from tmsprep.preprocess.contract import Anatomy, Functional, BOLD
-from tmsprep.study import DRAFT_FOLDER, Study, anat_stem, folder_of_stem, unit_folder, unit_label, unit_stem
+from tmsprep.study import DRAFT_FOLDER, GROUP_UNITS, Study, anat_stem, folder_of_stem, unit_folder, unit_label, unit_stem
 
 # `tmsprep` is the one beside this Python, also where the environment was not activated
 os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
 
-STUDY = Study.from_config({key: value for key, value in config.items() if key != "finished_only"})
+STUDY = Study.from_config({key: value for key, value in config.items() if key != GROUP_UNITS})
 OPTIONS = STUDY.options
 
 OUT = STUDY.tmsprep.as_posix()
@@ -27,13 +27,16 @@ CIRCUIT_FILE = OPTIONS.circuit if Path(OPTIONS.circuit).suffix in {".gz", ".nii"
 CIRCUIT_WORDS = ["--circuit-file", CIRCUIT_FILE] if CIRCUIT_FILE else ["--circuit", OPTIONS.circuit]
 
 
+LABEL = r"[0-9A-Za-z+]+"
+
+
 wildcard_constraints:
-    folder=r"sub-[0-9A-Za-z]+(/ses-[0-9A-Za-z]+)?",
-    anat=r"sub-[0-9A-Za-z]+(_ses-[0-9A-Za-z]+)?",
-    run=r"sub-[0-9A-Za-z]+_[-_0-9A-Za-z]+",
-    bold=r"sub-[0-9A-Za-z]+_[-_0-9A-Za-z]+",
-    unit=r"sub-[0-9A-Za-z]+(_ses-[0-9A-Za-z]+)?(_task-[0-9A-Za-z]+)?",
-    label=r"sub-[0-9A-Za-z]+(_ses-[0-9A-Za-z]+)?",
+    folder=rf"sub-{LABEL}(/ses-{LABEL})?",
+    anat=rf"sub-{LABEL}(_ses-{LABEL})?",
+    run=rf"sub-{LABEL}(_[a-z]+-{LABEL})+",
+    bold=rf"sub-{LABEL}(_[a-z]+-{LABEL})+",
+    unit=rf"sub-{LABEL}(_ses-{LABEL})?(_task-{LABEL})?",
+    label=rf"sub-{LABEL}(_ses-{LABEL})?",
 
 
 def anat(item):

@@ -26,7 +26,7 @@ rule tedana:
         t2star=f"{TED_FUNC}_T2starmap.nii.gz",
         s0=f"{TED_FUNC}_S0map.nii.gz",
         adaptive_mask=f"{TED_FUNC}_desc-adaptiveGoodSignal_mask.nii.gz",
-        summary=f"{WORK}/{{folder}}/{{run}}_tedana.json",
+        summary=f"{NIBS}/{{run}}_desc-tedana_summary.json",
     params:
         seed=OPTIONS.seed,
     log:
@@ -61,7 +61,7 @@ rule denoise:
         mni_bold=f"{TMS_FUNC}_space-MNI152NLin2009cAsym_desc-denoised_bold.nii.gz",
         mni_mask=f"{TMS_FUNC}_space-MNI152NLin2009cAsym_desc-brain_mask.nii.gz",
         regressors=f"{TMS_FUNC}_desc-regressors_timeseries.tsv",
-        summary=f"{WORK}/{{folder}}/{{run}}_denoise.json",
+        summary=f"{NIBS}/{{run}}_desc-denoise_summary.json",
     params:
         fd=OPTIONS.fd_threshold_mm,
         gsr="--global-signal" if OPTIONS.global_signal else "--no-global-signal",

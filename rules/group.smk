@@ -1,29 +1,21 @@
 # All participants and sites together.
 
 
-def finished_units():
-    "Units with a result on disk, where only those are asked for; otherwise all."
-    if not config.get("finished_only", False):
-        return list(STUDY.units)
-    pages = zip(STUDY.units, STUDY.participant_files(f"{OUT}/{{label}}.html"))
-    return [unit for unit, page in pages if Path(page).exists()]
-
-
-GROUP_UNITS = finished_units()
+GROUP = config.get(GROUP_UNITS, list(STUDY.units))
 
 
 rule group:
     "The table and the page of the group."
     input:
-        markers=STUDY.participant_files(f"{NIBS}/{{unit}}_markers.tsv", GROUP_UNITS),
-        target=STUDY.participant_files(f"{NIBS}/{{unit}}_desc-circuit_target.json", GROUP_UNITS),
+        markers=STUDY.participant_files(f"{NIBS}/{{unit}}_markers.tsv", GROUP),
+        target=STUDY.participant_files(f"{NIBS}/{{unit}}_desc-circuit_target.json", GROUP),
         truth=[STUDY.truth.as_posix()] if STUDY.truth else [],
     output:
         targets=f"{OUT}/group_targets.tsv",
         html=f"{OUT}/group.html",
     params:
-        participants=[unit_label(unit) for unit in GROUP_UNITS],
-        sites=[STUDY.units[unit].site or "n/a" for unit in GROUP_UNITS],
+        participants=[unit_label(unit) for unit in GROUP],
+        sites=[STUDY.units[unit].site or "n/a" for unit in GROUP],
         truth=option("--truth", STUDY.truth),
     log:
         f"{LOGS}/group.log",

@@ -11,7 +11,6 @@ rule navigate:
         target=f"{NIBS}/{{unit}}_desc-circuit_target.json",
         gm=anat(Anatomy.GM),
         t1w_to_mni=anat(Anatomy.T1W_TO_MNI),
-        mni_to_t1w=anat(Anatomy.MNI_TO_T1W),
     output:
         markers=f"{NIBS}/{{unit}}_markers.tsv",
         coordsystem=f"{NIBS}/{{unit}}_coordsystem.json",
@@ -28,5 +27,5 @@ rule navigate:
     shell:
         "tmsprep stage navigate --t1w {input.t1w:q} --scalp {input.scalp:q} --fiducials {input.fiducials:q}"
         " --beamf3 {input.beamf3:q} --target {input.target:q} --gm {input.gm:q} --t1w-to-mni {input.t1w_to_mni:q}"
-        " --mni-to-t1w {input.mni_to_t1w:q} --intended-for {params.intended_for:q} --handle-angle-deg {params.angle}"
+        " --intended-for {params.intended_for:q} --handle-angle-deg {params.angle}"
         " --out-markers {output.markers:q} --out-coordsystem {output.coordsystem:q} > {log:q} 2>&1"

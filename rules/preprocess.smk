@@ -130,6 +130,7 @@ if not STUDY.existing:
             fieldmap=lambda wildcards: fieldmap_of(STUDY.bolds[wildcards.bold][0].stem),
         output:
             echo=STUDY.contract(BOLD),
+            sidecar=STUDY.contract(BOLD).replace(".nii.gz", ".json"),
         params:
             echo_time=lambda wildcards: option("--echo-times", STUDY.bolds[wildcards.bold][1].echo_time_s),
             fieldmap=lambda wildcards: option("--fieldmap", fieldmap_of(STUDY.bolds[wildcards.bold][0].stem)),

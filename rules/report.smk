@@ -42,7 +42,7 @@ def page_contract(item):
     return lambda wildcards: [STUDY.functional(item, run) for run in STUDY.run_stems(unit_of_label(wildcards))]
 
 
-TEDANA_SUMMARY = f"{WORK}/{{folder}}/{{run}}_tedana.json"
+TEDANA_SUMMARY = f"{NIBS}/{{run}}_desc-tedana_summary.json"
 
 
 rule report:
@@ -57,7 +57,9 @@ rule report:
         markers=page(f"{NIBS}/{{unit}}_markers.tsv"),
         scalp_picture=page_anat(f"{NIBS}/{{anat}}_scalp.png"),
         confounds=page_contract(Functional.CONFOUNDS),
-        denoise_summary=page_runs(f"{WORK}/{{folder}}/{{run}}_denoise.json"),
+        regressors=page_runs(f"{OUT}/{{folder}}/func/{{run}}_desc-regressors_timeseries.tsv"),
+        wm=lambda wildcards: STUDY.anatomy(Anatomy.WM, anat_stem(STUDY.units[unit_of_label(wildcards)])),
+        denoise_summary=page_runs(f"{NIBS}/{{run}}_desc-denoise_summary.json"),
         tedana_summary=page_runs(TEDANA_SUMMARY, multi_echo_only=True),
         tedana_metrics=page_runs(f"{TED_FUNC}_desc-tedana_metrics.tsv", multi_echo_only=True),
         boldref=page_contract(Functional.BOLDREF),
@@ -80,7 +82,7 @@ rule report:
         "tmsprep stage report --participant {wildcards.label} --t1w {input.t1w:q} --brain-mask {input.brain_mask:q}"
         " --scores {input.scores:q} --target {input.target:q} --beamf3 {input.beamf3:q} --fiducials {input.fiducials:q}"
         " --markers {input.markers:q} --scalp-picture {input.scalp_picture:q} --confounds {input.confounds:q}"
-        " --denoise-summary {input.denoise_summary:q} {params.tedana:q} --boldref {input.boldref:q}"
+        " --regressors {input.regressors:q} --wm {input.wm:q} --denoise-summary {input.denoise_summary:q} {params.tedana:q} --boldref {input.boldref:q}"
         " --boldref-to-t1w {input.boldref_to_t1w:q} --plan {input.plan:q} --out-html {output.html:q} > {log:q} 2>&1"
 
 

@@ -7,7 +7,7 @@ rule target:
         bold=run_outputs(f"{OUT}/{{folder}}/func/{{run}}_space-T1w_desc-denoised_bold.nii.gz"),
         bold_mask=run_outputs(f"{OUT}/{{folder}}/func/{{run}}_space-T1w_desc-brain_mask.nii.gz"),
         regressors=run_outputs(f"{OUT}/{{folder}}/func/{{run}}_desc-regressors_timeseries.tsv"),
-        summary=run_outputs(f"{WORK}/{{folder}}/{{run}}_denoise.json"),
+        summary=run_outputs(f"{NIBS}/{{run}}_desc-denoise_summary.json"),
         t1w=anat(Anatomy.T1W),
         gm=anat(Anatomy.GM),
         t1w_to_mni=anat(Anatomy.T1W_TO_MNI),

@@ -55,7 +55,8 @@ def blobs(generator: np.random.Generator, mask: NDArray[np.bool_], number: int, 
         candidate = places[generator.integers(len(places))]
         if all(np.linalg.norm(candidate - other) > 2 * width for other in chosen):
             chosen.append(candidate)
-    return np.array([np.exp(-((places - c) ** 2).sum(axis=1) / (2 * width**2)) for c in chosen])
+    maps = [np.exp(-((places - c) ** 2).sum(axis=1) / (2 * width**2)) for c in chosen]
+    return np.array(maps).reshape(number, len(places))
 
 
 def smooth_courses(generator: np.random.Generator, volumes: int, number: int) -> NDArray[np.float64]:

@@ -154,9 +154,8 @@ def test_regressing_before_resampling_equals_regressing_after(case: Case) -> Non
 
     points = apply_affine(case.pull, apply_affine(mask.affine, voxels[deep]))
     places = apply_affine(np.linalg.inv(NATIVE), points).T
-    raw = np.array(
-        [ndimage.map_coordinates(case.bold[..., t].astype(float), places, order=3) for t in range(DUMMIES, VOLUMES)]
-    )
+    volumes = [case.bold[..., index].astype(float) for index in range(DUMMIES, VOLUMES)]
+    raw = np.array([ndimage.map_coordinates(volume, places, order=3) for volume in volumes])
     columns = table.drop(columns=["volume", "kept"]).to_numpy()[kept]
     after = raw[kept] - columns @ np.linalg.lstsq(columns, raw[kept], rcond=None)[0]
     np.testing.assert_allclose(case.series()[kept][:, deep], after, atol=5e-3)
@@ -185,13 +184,13 @@ def test_template_space_takes_the_composed_transform(case: Case) -> None:
     """With known rigid transforms the standard-space series is the native one at the composed place."""
     to_mni = np.eye(4)
     to_mni[:3, 3] = case.centre - case.pull[:3, 3] - [0, -20, 10]  # points of the template to points of T1w
-    save_itk_affines(case.folder / "t1w_to_mni.txt", [to_mni])
-    marker = case.centre + [-15.0, 10, 5]
+    marker = case.centre + np.array([-15.0, 10, 5])
     points = Grid(SHAPE, NATIVE).points_ras_mm()
     blob = np.exp(-((points - marker) ** 2).sum(axis=1) / (2 * 8.0**2)).reshape(SHAPE)
     wave = np.sin(2 * np.pi * 0.05 * TR * np.arange(VOLUMES))
     case.bold[case.inside] = 800 + 50 * np.outer(blob[case.inside], wave)
     case.save()
+    save_itk_affines(case.folder / "t1w_to_mni.txt", [to_mni])
     mni = {name: case.folder / f"{name}.nii.gz" for name in ("out_mni_bold", "out_mni_mask")}
     case.run(global_signal=False, motion_parameters=0, **mni)
     image = nib.load(mni["out_mni_bold"])

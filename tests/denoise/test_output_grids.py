@@ -45,7 +45,7 @@ def test_a_marker_lands_where_the_transform_says(name: str) -> None:
     pull = np.eye(4)  # points of T1w to points of the BOLD reference
     pull[:3, :3] = turned(0.05, -0.08, 0.1)
     pull[:3, 3] = [3.0, -4.0, 2.0]
-    marker_t1w = CENTRE + [-22.0, 18.0, 14.0]
+    marker_t1w = CENTRE + np.array([-22.0, 18.0, 14.0])
     marker_bold = apply_affine(pull, marker_t1w)
     points = native_grid.points_ras_mm()
     blob = np.exp(-((points - marker_bold) ** 2).sum(axis=1) / (2 * 7.0**2)).reshape(native_grid.shape)
@@ -69,7 +69,7 @@ def test_each_axis_takes_the_voxel_edge_of_the_bold_axis_along_it() -> None:
 
 
 def test_grid_holds_the_brain_and_two_voxels_around_it_and_no_more() -> None:
-    brain = ball(T1W, 40, CENTRE + [4, 0, -6])
+    brain = ball(T1W, 40, CENTRE + np.array([4, 0, -6]))
     grid = output_grid(T1W, brain, centred(ORIENTATIONS["LAS"], (30, 30, 30)))
     covered = np.argwhere(mask_on(grid, brain, T1W))
     assert (covered.min(axis=0) >= 2).all()

@@ -439,6 +439,22 @@ def _plan_is_affected(dataset: Dataset) -> bool:
     return _plan(dataset, participant_label=("02",)).has_errors
 
 
+def test_derivatives_among_raw_data_and_runs_without_task(dataset: Dataset) -> None:
+    dataset.t1w()
+    dataset.bold()
+    dataset.bold(name="task-rest_space-T1w_desc-preproc")
+    dataset.image("sub-01/func/sub-01_bold.nii.gz", RepetitionTime=2.0)
+    plan = _plan(dataset)
+    assert [run.stem for run in plan.units[0].runs] == ["sub-01_task-rest"]
+    reasons = {row.files.rpartition("/")[2]: (row.status.value, row.reason) for row in plan.rows}
+    derived = reasons["sub-01_task-rest_space-T1w_desc-preproc_bold.nii.gz"]
+    assert derived == ("exclude", "a derivative (it has space-, desc-), not raw data")
+    assert reasons["sub-01_bold.nii.gz"][0] == "exclude"
+    assert "not rest" in reasons["sub-01_bold.nii.gz"][1]
+    (dataset.root / "sub-01/func/sub-01_task-rest_bold.nii.gz").unlink()
+    assert "the name has no task-" in _only(_plan(dataset)).reason
+
+
 def test_absent_content_is_named_and_the_other_runs_are_planned(dataset: Dataset) -> None:
     dataset.t1w()
     dataset.bold(name="task-rest_run-1")

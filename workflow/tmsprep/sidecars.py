@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep.errors import InputError
-from tmsprep.files import read_json
+from tmsprep.files import read_json, write_json
+from tmsprep.stages import InFile, OutFile, SidecarFields
 
 _AXES = {"i": 0, "j": 1, "k": 2}
 _PLAUSIBLE_TR_S = (0.05, 20.0)
@@ -210,3 +211,17 @@ class Sidecar:
                 action=f"correct {field}",
             )
         return float(value)
+
+
+def merge_sidecars(*, sidecar: list[InFile], out_merged: OutFile) -> SidecarFields:
+    """Write one JSON file with the metadata of an image, inheritance resolved.
+
+    Parameters
+    ----------
+    sidecar
+        JSON files that apply, least specific first.
+    out_merged
+        The merged metadata.
+    """
+    write_json(out_merged, Sidecar.merge(sidecar).fields)
+    return {}

@@ -199,6 +199,9 @@ class Study:
         ]
 
 
+GROUP_UNITS = "group_units"
+"""Configuration key: the units that the group level takes in; all if absent."""
+
 MULTI_ECHO = 3
 """Echoes from which a run goes through tedana (its documentation asks for three)."""
 

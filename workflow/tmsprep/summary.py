@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -57,12 +57,15 @@ def plan_table(study: Study) -> Table:
 
 
 def failures(study: Study) -> dict[str, list[tuple[Path, str]]]:
-    """Return, for each participant without a page, what its logs say went wrong."""
+    """Return, for each participant that is not well, what its logs say went wrong.
+
+    A page of an earlier run does not count where a stage has failed since: each run of a stage writes its log anew.
+    """
     failed: dict[str, list[tuple[Path, str]]] = {}
-    for unit in study.units:
-        label = unit_label(unit)
-        if not (study.tmsprep / f"{label}.html").exists():
-            failed[label] = list(_messages(study.tmsprep / "logs", label))
+    for label in map(unit_label, study.units):
+        messages = _messages(study.tmsprep / "logs", label)
+        if messages or not (study.tmsprep / f"{label}.html").exists():
+            failed[label] = messages
     return failed
 
 
@@ -112,5 +115,5 @@ def targets_table(path: Path) -> Table:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "n/a" if pd.isna(value) else f"{value:.1f}"
+        return "n/a" if math.isnan(value) else f"{value:.1f}"
     return str(value)

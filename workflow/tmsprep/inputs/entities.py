@@ -54,6 +54,9 @@ ENTITY_NAMES: dict[str, str] = {
 INDICES = frozenset({"run", "echo", "flip", "inv", "split", "chunk"})
 """Entities whose value is a number, perhaps with leading zeros."""
 
+DERIVED = frozenset({"tpl", "cohort", "space", "atlas", "seg", "scale", "res", "den", "label", "desc"})
+"""Entities that only derivatives have: an image with one of them is no raw data, wherever it lies."""
+
 _ORDER = {key: position for position, key in enumerate(ENTITY_NAMES)}
 _LABEL = re.compile(r"[0-9a-zA-Z+]+")
 _INDEX = re.compile(r"[0-9]+")

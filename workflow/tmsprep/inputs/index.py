@@ -14,7 +14,7 @@ from typing import Any
 
 from tmsprep.errors import InputError
 from tmsprep.files import read_json
-from tmsprep.inputs.entities import Name, is_label, natural_key, parse_name
+from tmsprep.inputs.entities import DERIVED, Name, is_label, natural_key, parse_name
 
 DATATYPES = ("anat", "func", "fmap")
 PLANNING_FIELDS = (
@@ -173,6 +173,10 @@ class Index:
         except InputError as error:
             stem = text.partition(".")[0]
             self.refuse(folder / text, places, str(error), meant_for_us=stem.endswith(_MEANT_FOR_US))
+            return
+        if derived := [key for key, _ in name.entities if key in DERIVED]:
+            reason = f"a derivative (it has {'-, '.join(derived)}-), not raw data"
+            self.refuse(folder / text, places, reason, meant_for_us=False)
             return
         self.images[subject.removeprefix("sub-")].append(Image(folder / text, datatype, name))
 

@@ -12,8 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from tmsprep.files import read_json, write_tsv
 from tmsprep.inputs.entities import format_stem
 
@@ -123,6 +121,8 @@ class Plan:
 
     def write_tsv(self, path: Path) -> None:
         """Write the rows as ``plan.tsv``."""
+        import pandas as pd
+
         table = pd.DataFrame([asdict(row) | {"status": row.status.value} for row in self.rows], columns=_COLUMNS)
         table["echoes"] = table["echoes"].astype("Int64")
         write_tsv(path, table)

@@ -90,6 +90,7 @@ def prepare_run(
     InputError
         The run cannot be used.
     """
+    _require_task(index, whole)
     _require_one_file_each(index, selected)
     _require_all_echoes(index, whole, siblings)
     for image in selected:
@@ -101,6 +102,16 @@ def prepare_run(
     first = min(selected, key=lambda image: int(image.name.get("echo") or 0))
     fieldmap, said = choose_fieldmap(index, first, [image.path for image in whole.images], fieldmap_filter.passes)
     return PreparedRun(Run(dict(whole.key), used, repetition_time_s, fieldmap), (*remarks, *said))
+
+
+def _require_task(index: Index, whole: RunImages) -> None:
+    if whole.task is None:
+        raise InputError(
+            "the name has no task-",
+            where=index.relative(whole.images[0].path),
+            expected="sub-LABEL[_ses-LABEL]_task-LABEL[...]_bold",
+            action="rename the run's images and sidecars, e.g. with task-rest",
+        )
 
 
 def _require_one_file_each(index: Index, images: Sequence[Image]) -> None:

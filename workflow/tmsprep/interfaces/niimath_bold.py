@@ -1,4 +1,4 @@
-"""Nipype interface to niimath's head-motion estimation.
+"""Nipype interfaces to niimath's head-motion estimation and phase unwrapping.
 
 niimath (BSD-2) comes as a Python wheel with its executable; https://github.com/rordenlab/niimath.
 """
@@ -12,6 +12,7 @@ from typing import Any
 from nipype.interfaces.base import CommandLine, CommandLineInputSpec, File, TraitedSpec, traits
 
 _BESIDE_PYTHON = Path(sys.executable).with_name("niimath")
+_NIIMATH = str(_BESIDE_PYTHON) if _BESIDE_PYTHON.exists() else "niimath"
 
 
 class _EstimateMotionInput(CommandLineInputSpec):
@@ -37,9 +38,31 @@ class EstimateMotion(CommandLine):
     `tmsprep.preprocess.builtin.motion.matrices_from_1d` states what the six columns mean in space.
     """
 
-    _cmd = str(_BESIDE_PYTHON) if _BESIDE_PYTHON.exists() else "niimath"
+    _cmd = _NIIMATH
     input_spec = _EstimateMotionInput
     output_spec = _EstimateMotionOutput
 
     def _list_outputs(self) -> dict[str, Any]:
         return {"parameters": str(self.inputs.parameters)}
+
+
+class _UnwrapPhaseInput(CommandLineInputSpec):
+    phase = File(exists=True, mandatory=True, position=0, argstr="%s", desc="3D, wrapped, radians")
+    magnitude = File(exists=True, mandatory=True, position=1, argstr="-romeo %s", desc="3D, on the same grid")
+    mask = File(exists=True, mandatory=True, position=2, argstr="-k %s -no-phase-rescale", desc="where to unwrap")
+    unwrapped = File(mandatory=True, position=3, argstr="%s", desc="name of the image to write")
+
+
+class _UnwrapPhaseOutput(TraitedSpec):
+    unwrapped = File(exists=True, desc="radians")
+
+
+class UnwrapPhase(CommandLine):
+    """``niimath PHASE -romeo MAGNITUDE``: ROMEO phase unwrapping (Dymerska et al. 2021, doi:10.1002/mrm.28563)."""
+
+    _cmd = _NIIMATH
+    input_spec = _UnwrapPhaseInput
+    output_spec = _UnwrapPhaseOutput
+
+    def _list_outputs(self) -> dict[str, Any]:
+        return {"unwrapped": str(self.inputs.unwrapped)}

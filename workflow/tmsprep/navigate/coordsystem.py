@@ -19,9 +19,7 @@ _IN_WORDS = (
 )
 
 
-def coordsystem(
-    t1w: Path, intended_for: str, fiducials: Mapping[str, Fiducial], beamf3: BeamF3Result
-) -> dict[str, Any]:
+def coordsystem(t1w: Path, intended_for: str, fiducials: Mapping[str, Fiducial], beamf3: BeamF3Result) -> dict[str, Any]:
     """Return the JSON content.
 
     Parameters

@@ -109,7 +109,9 @@ def column_descriptions(handle_angle_deg: float) -> dict[str, Any]:
         },
         "target_description": {"Description": "The candidate in words"},
         "peeling_depth": {"Description": "Distance from the entry to the target", "Units": "mm"},
-        **_described("target", "Target in the cortex; for beamF3 and F3 the first grey matter along the inward scalp normal"),
+        **_described(
+            "target", "Target in the cortex; for beamF3 and F3 the first grey matter along the inward scalp normal"
+        ),
         **_described("entry", "Point of the scalp closest to the target; for beamF3 and F3 the scalp position itself"),
         "coil_transform": {
             "Description": "Coil frame to scanner RAS, 4 x 4, row by row. Axes as SimNIBS has them: origin at the entry on "

@@ -95,8 +95,7 @@ def write_markers(
     write_tsv(out_markers, markers_table(markers))
     write_json(out_coordsystem, coordsystem(t1w, intended_for, points, scalp_result))
     return {
-        "out_markers": {"NIBSBIDSDraft": BEP037_DRAFT, "IntendedFor": intended_for}
-        | column_descriptions(handle_angle_deg)
+        "out_markers": {"NIBSBIDSDraft": BEP037_DRAFT, "IntendedFor": intended_for} | column_descriptions(handle_angle_deg)
     }
 
 
@@ -147,9 +146,7 @@ def _circuit_marker(head: HeadModel, result: TargetResult, rank: int, found: Can
     return Marker(site, placement)
 
 
-def _circuit_site(
-    result: TargetResult, rank: int, score: float | None, status: Status, reasons: tuple[str, ...]
-) -> Site:
+def _circuit_site(result: TargetResult, rank: int, score: float | None, status: Status, reasons: tuple[str, ...]) -> Site:
     name = "circuit" if rank == 0 else f"circuit-{rank + 1}"
     text = f"{result.method} with circuit {result.circuit} in search mask {result.search_mask}"
     return Site(name, name, text, status, reasons, score)
@@ -175,9 +172,7 @@ def _scalp_marker(head: HeadModel, result: BeamF3Result, name: str, text: str, e
     mni = mni_of(below, head.t1w_to_mni)
     require_left(name, below, mni, head.t1w_to_mni)
     status, reasons = _against_template(head, name, pose.entry_ras_mm, result.status, result.reasons)
-    return Marker(
-        Site(name, name, text, status, reasons), _placement(head, pose.entry_ras_mm, below, mni)
-    )
+    return Marker(Site(name, name, text, status, reasons), _placement(head, pose.entry_ras_mm, below, mni))
 
 
 def _against_template(

@@ -316,15 +316,24 @@ def _kept(
     table: pd.DataFrame, fd_mm: NDArray[np.float64], threshold: float | None, design: Path | None
 ) -> tuple[NDArray[np.bool_] | None, str]:
     if design is not None:
-        kept = read_tsv(design, required=("kept",))["kept"].to_numpy(dtype=np.float64) > 0
-        if len(kept) != len(table):
-            raise InputError(f"{len(kept)} rows", where=design, expected=f"{len(table)}, as in the confounds")
-        return kept, "as the regression used them"
+        return _kept_by_design(design, len(table)), "as the regression used them"
     if threshold is None:
         return None, ""
     outliers = [name for name in table.columns if str(name).startswith("non_steady_state_outlier")]
     steady = table[outliers].to_numpy(dtype=np.float64).sum(axis=1) == 0
     return steady & ~(fd_mm > threshold), "by the FD threshold and the non-steady-state columns alone"
+
+
+def _kept_by_design(design: Path, volumes: int) -> NDArray[np.bool_]:
+    """Read which volumes entered the fit; first volumes that the design leaves out did not."""
+    rows = read_tsv(design, required=("kept",))
+    places = rows["volume"].to_numpy(dtype=np.int64) if "volume" in rows.columns else np.arange(len(rows))
+    whole = "volume" in rows.columns or len(rows) == volumes
+    if not whole or (len(places) and not 0 <= places.min() <= places.max() < volumes):
+        raise InputError(f"the design ({len(rows)} rows) is not of this run", where=design, expected=f"{volumes} volumes")
+    kept = np.zeros(volumes, dtype=bool)
+    kept[places] = rows["kept"].to_numpy(dtype=np.float64) > 0
+    return kept
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from tmsprep.stages import InFile, OutFile, SidecarFields
 _NO_SITE = "not given"
 
 
-def write_group_report(  # noqa: PLR0913
+def write_group_report(
     *,
     markers: list[InFile],
     target: list[InFile],
@@ -154,9 +154,12 @@ class Member:
         for name in ("target_mni", "beamf3_mni"):
             plain |= _columns(name, getattr(self, f"{name}_mm"))
         words = {"status": self.status.value, "beamf3_status": self.beamf3_status and self.beamf3_status.value}
-        return plain | words | {"reasons": "; ".join(_one_line(text) for text in self.reasons) or None} | {
-            "beamf3_distance_mm": self.beamf3_distance_mm
-        }
+        return (
+            plain
+            | words
+            | {"reasons": "; ".join(_one_line(text) for text in self.reasons) or None}
+            | {"beamf3_distance_mm": self.beamf3_distance_mm}
+        )
 
 
 def _one_line(text: str) -> str:

@@ -46,8 +46,8 @@ WORKS: dict[str, Work] = {
     ),
     "siddiqi": Work(
         "Siddiqi et al. 2021",
-        "Siddiqi SH, Schaper FLWVJ, Horn A, et al. Brain stimulation and brain lesions converge on common causal circuits in "
-        "neuropsychiatric disease. Nature Human Behaviour 2021;5:1707-1716.",
+        "Siddiqi SH, Schaper FLWVJ, Horn A, et al. Brain stimulation and brain lesions converge on common causal circuits "
+        "in neuropsychiatric disease. Nature Human Behaviour 2021;5:1707-1716.",
         "10.1038/s41562-021-01161-1",
     ),
     "tedana": Work(
@@ -126,7 +126,9 @@ def _denoising(runs: Sequence[Run], components: Sequence[Components]) -> list[Se
 def _targeting(sites: Sites) -> list[Sentence]:
     result = sites.target
     how = _METHODS.get(result.method, "each place in the search region was scored")
-    text = f"The circuit was '{result.circuit}', the search region '{result.search_mask}', the method '{result.method}': {how}"
+    text = (
+        f"The circuit was '{result.circuit}', the search region '{result.search_mask}', the method '{result.method}': {how}"
+    )
     works = [WORKS["fox2012"], WORKS["fox2013"]]
     if "convergent-depression" in result.circuit:
         works.append(WORKS["siddiqi"])
@@ -138,7 +140,10 @@ def _targeting(sites: Sites) -> list[Sentence]:
 
 
 def _scalp(sites: Sites) -> list[Sentence]:
-    text = "Beam F3 was computed from three lengths measured on the scalp surface, with the constants of the method's web calculator"
+    text = (
+        "Beam F3 was computed from three lengths measured on the scalp surface, with the constants of the method's web "
+        "calculator"
+    )
     where = "" if sites.beamf3_scalp_ras_mm else "; no place was given out"
     return [Sentence(text + where, (WORKS["beam"],))]
 

@@ -111,7 +111,5 @@ def render(template: str, **content: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(number=number, point=point, plain=plain, label=label)
-    environment.globals.update(
-        missing=MISSING, status_words=STATUS_WORDS, plan_words=PLAN_WORDS, disclaimer=DISCLAIMER
-    )
-    return environment.get_template(template).render(**content)
+    words = {"missing": MISSING, "status_words": STATUS_WORDS, "plan_words": PLAN_WORDS, "disclaimer": DISCLAIMER}
+    return environment.get_template(template).render(words | content)

@@ -29,7 +29,7 @@ _SUMMARY_TOLERANCE_MINUTES = 0.1
 _FORM_NAMES = {0: "unknown", 1: "scanner", 2: "aligned", 3: "Talairach", 4: "MNI152", 5: "other template"}
 
 
-def write_participant_report(  # noqa: PLR0913
+def write_participant_report(
     *,
     participant: str,
     t1w: InFile,
@@ -192,7 +192,7 @@ class RunView:
     @classmethod
     def of(cls, run: Run, index: int) -> RunView:
         """Draw the plot; say how censored volumes were found."""
-        plot = plots.motion_plot(run.fd_mm, run.dvars, run.dvars_name, run.kept, run.threshold_mm, f"motion{index}")
+        plot = plots.motion_plot(run.fd_mm, run.dvars, run.dvars_name, run.kept, run.threshold_mm, name=f"motion{index}")
         return cls(run, plot, _censoring_note(run))
 
 
@@ -291,7 +291,13 @@ def _fiducial_table(landmarks: dict[str, Fiducial]) -> Table:
     names = {"NAS": "Nasion", "INI": "Inion", "LPA": "Left ear point", "RPA": "Right ear point"}
     head = ("Landmark", "Scanner RAS (mm): x, y, z", "Found", "Moved to the scalp by (mm)", "Status")
     rows = [
-        (f"{names.get(name, name)} ({name})", point(item.position_ras_mm), item.source, number(item.snapped_mm), item.status.value)
+        (
+            f"{names.get(name, name)} ({name})",
+            point(item.position_ras_mm),
+            item.source,
+            number(item.snapped_mm),
+            item.status.value,
+        )
         for name, item in landmarks.items()
     ]
     return Table(head, tuple(rows))

@@ -156,9 +156,7 @@ def _halo_text(axes: Any, x: float, y: float, text: str, *, size: float, colour:
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=3, foreground="black")]
-    axes.text(
-        x, y, text, color=colour, fontsize=size, fontweight="bold", family="DejaVu Sans", path_effects=halo, **options
-    )
+    axes.text(x, y, text, color=colour, fontsize=size, fontweight="bold", family="DejaVu Sans", path_effects=halo, **options)
 
 
 def _draw_scale_bar(axes: Any, cut: Cut) -> None:
@@ -268,9 +266,7 @@ def _registration_slice(
     ):
         level = volume.sample(cut.points_ras_mm)
         if level.min() < 0.5 < level.max():
-            axes.contour(
-                level[::-1], levels=[0.5], extent=cut.extent_mm, colors=[colour], linewidths=0.9, linestyles=style
-            )
+            axes.contour(level[::-1], levels=[0.5], extent=cut.extent_mm, colors=[colour], linewidths=0.9, linestyles=style)
     view = cut.plane.value
     place = f"{view.word}, {'xyz'[view.normal]} = {cut.position_mm:.1f} mm"
     alt = f"Functional reference image in T1w space, {place}, with the outlines of brain and white matter of the T1w image."

@@ -18,7 +18,7 @@ from tmsprep.records import Point
 _INK = "#0a0b0c"
 """Stands for the page's text colour; replaced by ``currentColor`` when the SVG is written."""
 _BLUE, _ORANGE = "#2f7fd6", "#d9730d"
-_SETTINGS = {
+_SETTINGS: Any = {
     "svg.hashsalt": "tmsprep",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
@@ -55,16 +55,19 @@ def _svg(figure: Any, label: str, name: str) -> str:
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*<!--.*?-->", "", text, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
+    text = re.sub(r'\s+id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
 
 
-def motion_plot(  # noqa: PLR0913
+def motion_plot(
     fd_mm: NDArray[np.float64],
     dvars: NDArray[np.float64],
     dvars_name: str,
     kept: NDArray[np.bool_] | None,
     threshold_mm: float | None,
+    *,
     name: str,
 ) -> str:
     """Plot framewise displacement and DVARS over volumes; censored volumes are shaded and ticked."""
@@ -148,9 +151,7 @@ def strip_plot(groups: Sequence[Sequence[float]], unit_label: str, name: str) ->
             shape, colour = _site_style(index)
             level = len(groups) - index
             offset = 0.24 * np.sin(2.4 * np.arange(len(values)))
-            axes.scatter(
-                values, level + offset, marker=shape, s=20, facecolors="none", edgecolors=colour, linewidths=1.2
-            )
+            axes.scatter(values, level + offset, marker=shape, s=20, facecolors="none", edgecolors=colour, linewidths=1.2)
             if values:
                 axes.plot([np.median(values)] * 2, [level - 0.35, level + 0.35], color=_INK, linewidth=1.6)
         axes.set_yticks(range(len(groups), 0, -1), [str(number) for number in range(1, len(groups) + 1)])

@@ -23,7 +23,6 @@ from tmsprep.files import load_nifti, read_data
 from tmsprep.records import Point
 from tmsprep.spaces import Array, Grid, Transform, apply_affine
 
-
 _BELOW_BRAIN_MM = 16.0
 _CLASSES = 3
 
@@ -81,7 +80,9 @@ class Volume:
     def sample(self, points_ras_mm: Array, *, order: int = 1) -> NDArray[np.float32]:
         """Return the values at points (..., 3), RAS+ mm; 0 outside. Spline order 0 or 1."""
         voxels = apply_affine(np.linalg.inv(self.affine_ras_mm), points_ras_mm)
-        return ndimage.map_coordinates(self.data, np.moveaxis(voxels, -1, 0), order=order, mode="constant", cval=0.0)
+        places = np.moveaxis(voxels, -1, 0)
+        values: Any = ndimage.map_coordinates(self.data, places, order=order, mode="constant", cval=0.0)
+        return np.asarray(values, dtype=np.float32)
 
     def sample_known(self, points_ras_mm: Array) -> NDArray[np.float32]:
         """Return values interpolated among the voxels that hold one (are not 0); NaN where most around hold none."""

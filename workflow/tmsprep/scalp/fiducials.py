@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tmsprep.errors import InputError
 from tmsprep.files import read_tsv
 from tmsprep.records import FIDUCIAL_NAMES, Fiducial, Status, load_fiducials
-from tmsprep.scalp.lines import Plane, Polyline, section
+from tmsprep.scalp.inion import bone_inion
+from tmsprep.scalp.lines import Plane, section
 from tmsprep.spaces import Array, apply_affine
 from tmsprep.surfaces import Surface
 
@@ -28,8 +30,11 @@ TEMPLATE_MNI_MM: dict[str, tuple[float, float, float]] = {
 """On the MNI scalp, as SimNIBS publishes them (Fiducials.csv); its vertex is `_VERTEX_MNI_MM`."""
 _VERTEX_MNI_MM = (0.0, -8.2, 97.4)
 
-CAUTION_SNAP_MM = 10.0
-"""A template point that had to move farther than this to reach its landmark needs a look."""
+CAUTION_SNAP_MM = {"NAS": 10.0, "INI": 15.0, "LPA": 10.0, "RPA": 10.0}
+"""A template point that had to move farther than this to reach its landmark needs a look.
+
+The height of the inion differs by a centimetre between heads, and matters least to Beam F3.
+"""
 MAX_MANUAL_DISTANCE_MM = 15.0
 """A user's fiducial farther from the scalp than this belongs to another image or frame."""
 
@@ -62,17 +67,28 @@ class TemplateHead:
         axis = self.mni_to_t1w_ras_mm[:3, 1] - self.up * (self.mni_to_t1w_ras_mm[:3, 1] @ self.up)
         return axis / np.linalg.norm(axis)
 
-    def profile(self, surface: Surface) -> Polyline:
-        """Return the mid-sagittal profile of a scalp, a loop."""
-        vertex = apply_affine(self.mni_to_t1w_ras_mm, _VERTEX_MNI_MM)
-        return section(surface, Plane.through(self.point("NAS"), self.point("INI"), vertex), vertex)
+    @property
+    def vertex_ras_mm(self) -> Array:
+        """The template's vertex, (3,) RAS mm."""
+        return apply_affine(self.mni_to_t1w_ras_mm, _VERTEX_MNI_MM)
+
+    @property
+    def midline(self) -> Plane:
+        """The mid-sagittal plane."""
+        return Plane.through(self.point("NAS"), self.point("INI"), self.vertex_ras_mm)
 
 
-def find_fiducials(surface: Surface, mni_to_t1w_ras_mm: Array) -> tuple[Fiducial, ...]:
+def find_fiducials(
+    t1w: NDArray[np.float32], affine_ras_mm: Array, surface: Surface, mni_to_t1w_ras_mm: Array
+) -> tuple[Fiducial, ...]:
     """Find the four fiducials on a scalp.
 
     Parameters
     ----------
+    t1w
+        (x, y, z).
+    affine_ras_mm
+        Of `t1w`.
     surface
         The scalp.
     mni_to_t1w_ras_mm
@@ -86,29 +102,38 @@ def find_fiducials(surface: Surface, mni_to_t1w_ras_mm: Array) -> tuple[Fiducial
     Notes
     -----
     NAS: deepest point of the mid-sagittal profile between glabella and nasal bone, within 15 mm of the template's height.
-    INI, LPA, RPA: the template's point, moved to the closest point of the scalp.
+    INI: where the bone leaves the skin (`tmsprep.scalp.inion`). LPA, RPA: the template's point, moved to the closest point
+    of the scalp. Where a shape is not found, the template's point is moved to the scalp and the status is ``caution``.
     """
     template = TemplateHead(mni_to_t1w_ras_mm)
-    nasion = _deepest_point(template, template.profile(surface))
-    places = {name: surface.nearest(template.point(name)) for name in ("INI", "LPA", "RPA")}
-    found = {"NAS": surface.nearest(template.point("NAS") if nasion is None else nasion), **places}
-    return tuple(
-        _automatic(name, found[name], template.point(name), certain=name != "NAS" or nasion is not None)
-        for name in FIDUCIAL_NAMES
+    inion = bone_inion(
+        t1w,
+        affine_ras_mm,
+        surface,
+        midline=template.midline,
+        vertex_ras_mm=template.vertex_ras_mm,
+        expected_ras_mm=template.point("INI"),
+        up=template.up,
     )
+    shapes = {"NAS": _deepest_point(template, surface), "INI": inion}
+    uncertain = {name for name, place in shapes.items() if place is None}
+    return tuple(_automatic(name, template, surface, shapes.get(name), name in uncertain) for name in FIDUCIAL_NAMES)
 
 
-def _automatic(name: str, place: Array, expected: Array, *, certain: bool) -> Fiducial:
+def _automatic(name: str, template: TemplateHead, surface: Surface, shape: Array | None, uncertain: bool) -> Fiducial:
+    expected = template.point(name)
+    place = surface.nearest(expected if shape is None else shape)
     moved = float(np.linalg.norm(place - expected))
-    status = Status.OK if certain and moved <= CAUTION_SNAP_MM else Status.CAUTION
+    status = Status.CAUTION if uncertain or moved > CAUTION_SNAP_MM[name] else Status.OK
     return Fiducial(name, (float(place[0]), float(place[1]), float(place[2])), "automatic", moved, status)
 
 
-def _deepest_point(template: TemplateHead, profile: Polyline) -> Array | None:
+def _deepest_point(template: TemplateHead, surface: Surface) -> Array | None:
     """Return the bottom (3,) of the hollow at the root of the nose, or None where the profile has no hollow there.
 
     The bottom can be flat over some millimetres: its middle is taken.
     """
+    profile = section(surface, template.midline, template.vertex_ras_mm)
     points = profile.densified(_PROFILE_STEP_MM).points_ras_mm[:-1]
     relative = points - template.point("NAS")
     height, depth = relative @ template.up, relative @ template.front

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
+from skimage.measure import label
 
 from tmsprep.errors import ProcessingError
 from tmsprep.spaces import Array, Grid, closest_canonical, resample, voxel_sizes
@@ -95,7 +96,7 @@ def _fill(tissue: Mask, zooms_mm: Array) -> Mask:
     """Close gaps and cavities, and remove what is thin."""
     mask = _largest(_opened(tissue, _SPECK_RADIUS_MM, zooms_mm))
     mask = _closed(mask, _CLOSING_RADIUS_MM, zooms_mm)
-    mask = ndimage.binary_fill_holes(mask)
+    mask = np.asarray(ndimage.binary_fill_holes(mask), dtype=np.bool_)
     for axis in range(3):
         mask = _fill_slices(mask, axis)
     return _largest(_opened(mask, _OPENING_RADIUS_MM, zooms_mm))
@@ -103,11 +104,12 @@ def _fill(tissue: Mask, zooms_mm: Array) -> Mask:
 
 def _fill_slices(mask: Mask, axis: int) -> Mask:
     slices = np.moveaxis(mask, axis, 0)
-    return np.moveaxis(np.stack([ndimage.binary_fill_holes(layer) for layer in slices]), 0, axis)
+    filled = [np.asarray(ndimage.binary_fill_holes(layer), dtype=np.bool_) for layer in slices]
+    return np.moveaxis(np.stack(filled), 0, axis)
 
 
 def _eroded(mask: Mask, radius_mm: float, zooms_mm: Array) -> Mask:
-    return ndimage.distance_transform_edt(mask, sampling=zooms_mm) > radius_mm
+    return np.asarray(ndimage.distance_transform_edt(mask, sampling=zooms_mm)) > radius_mm
 
 
 def _dilated(mask: Mask, radius_mm: float, zooms_mm: Array) -> Mask:
@@ -132,7 +134,6 @@ def _closed(mask: Mask, radius_mm: float, zooms_mm: Array) -> Mask:
 
 
 def _largest(mask: Mask) -> Mask:
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    return labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
+    labels = np.asarray(label(mask, connectivity=1))
+    sizes = np.bincount(labels.ravel())
+    return labels == np.argmax(sizes[1:]) + 1 if sizes.size > 1 else mask

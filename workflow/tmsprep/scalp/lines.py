@@ -215,6 +215,6 @@ def _hull(line: Polyline, normal: Array) -> NDArray[np.int64]:
 def _flat(points: Array, normal: Array) -> Array:
     """Return points (n, 3) in two axes of the plane, (n, 2)."""
     helper = np.eye(3)[int(np.argmin(np.abs(normal)))]
-    first = np.cross(normal, helper)
+    first = np.asarray(np.cross(normal, helper), dtype=np.float64)
     first /= np.linalg.norm(first)
     return points @ np.stack([first, np.cross(normal, first)], axis=1)

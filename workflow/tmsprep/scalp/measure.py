@@ -133,7 +133,7 @@ def _find_vertex(surface: Surface, landmarks: Landmarks) -> Array:
 
 
 def _circumference(surface: Surface, landmarks: Landmarks, sagittal: Polyline, vertex: Array) -> Polyline:
-    """Lay a tape around the head through FPz and Oz (10 and 90 %), square to the mid-sagittal plane; FPz first, then left."""
+    """Lay a tape around the head through FPz and Oz, square to the mid-sagittal plane; from FPz to the left."""
     fpz, oz = surface.nearest(sagittal.at_fraction(0.1)), surface.nearest(sagittal.at_fraction(0.9))
     across = Plane.through(landmarks.nas_ras_mm, vertex, landmarks.ini_ras_mm).normal
     plane = Plane.through(fpz, oz, fpz + across)

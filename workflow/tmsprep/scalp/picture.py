@@ -50,7 +50,7 @@ _VIEWS = (
 
 
 def draw_scalp(
-    path: Path, surface: Surface, measured: Measurements, beamf3: BeamF3Location, f3_ras_mm: Array, notes: Sequence[str]
+    path: Path, surface: Surface, *, measured: Measurements, beamf3: BeamF3Location, f3_ras_mm: Array, notes: Sequence[str]
 ) -> None:
     """Write the picture as PNG.
 
@@ -77,7 +77,7 @@ def draw_scalp(
     lines = dict(zip(_LINES, _tape_lines(measured, beamf3), strict=True))
     points = _marks(measured, beamf3, f3_ras_mm)
     for axes, view in zip(figure.subplots(1, 3), _VIEWS, strict=True):
-        _draw_view(axes, view, surface, measured.landmarks.axes, lines, points)
+        _draw_view(axes, view, surface, head=measured.landmarks.axes, lines=lines, points=points)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=6, frameon=False, fontsize=10)
     figure.text(0.5, 0.965, "   ".join(notes), ha="center", fontsize=11)
@@ -103,7 +103,7 @@ def _marks(measured: Measurements, beamf3: BeamF3Location, f3_ras_mm: Array) -> 
 
 
 def _draw_view(
-    axes: Any, view: View, surface: Surface, head: Array, lines: Mapping[str, Polyline], points: Mapping[str, Array]
+    axes: Any, view: View, surface: Surface, *, head: Array, lines: Mapping[str, Polyline], points: Mapping[str, Array]
 ) -> None:
     basis = np.asarray([view.across, view.upward, view.towards_viewer], dtype=np.float64) @ head
     _draw_surface(axes, surface, basis)
@@ -137,7 +137,7 @@ def _draw_surface(axes: Any, surface: Surface, basis: Array) -> None:
     order = front[np.argsort(corners[front, :, 2].mean(axis=1), kind="stable")]
     light = np.clip(normals[order] @ np.array([0.2, 0.5, 0.84]), 0, 1)
     grey = (0.45 + 0.5 * light)[:, np.newaxis] * np.ones(3)
-    axes.add_collection(PolyCollection(corners[order, :, :2], facecolors=grey, edgecolors=grey, linewidths=0.3))
+    axes.add_collection(PolyCollection(list(corners[order, :, :2]), facecolors=grey, edgecolors=grey, linewidths=0.3))
     axes.autoscale_view()
 
 

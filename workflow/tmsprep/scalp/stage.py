@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from tmsprep.errors import InputError
 from tmsprep.files import load_nifti, read_data, save_nifti
@@ -66,10 +68,13 @@ def reconstruct_scalp(
     out_picture
         PNG; shows the participant's face.
     """
-    head, evidence, affine_mni_to_t1w = _whole_head(t1w, t1w_to_mni)
+    image = _require_volume(t1w)
+    data, affine = read_data(image), np.asarray(image.affine, dtype=np.float64)
+    mni_to_t1w = Transform.load(t1w_to_mni).affine_part()
+    head, evidence = _whole_head(t1w, data, affine, mni_to_t1w)
     surface = scalp_surface(head)
     manual = read_manual_fiducials(fiducials_file, surface) if fiducials_file is not None else ()
-    fiducials = combine(find_fiducials(surface, affine_mni_to_t1w), manual)
+    fiducials = combine(find_fiducials(data, affine, surface, mni_to_t1w), manual)
     save_nifti(out_head_mask, head.mask, head.grid.affine_ras_mm, xform_code=_SCANNER_CODE)
     surface.save(out_scalp)
     save_fiducials(out_fiducials, fiducials)
@@ -82,20 +87,23 @@ def reconstruct_scalp(
     }
 
 
-def _whole_head(t1w: Path, t1w_to_mni: Path) -> tuple[Head, FaceEvidence, Array]:
-    """Return the head, what speaks for its face, and the affine (4 x 4) from MNI points to the T1w."""
+def _require_volume(t1w: Path) -> nib.Nifti1Image:
     image = load_nifti(t1w)
     if len(image.shape) != 3:
         raise InputError(f"the T1w image has {len(image.shape)} dimensions", where=t1w, expected="3")
-    data, affine = read_data(image), np.asarray(image.affine, dtype=np.float64)
-    head = find_head(data, affine)
-    mni_to_t1w = Transform.load(t1w_to_mni).affine_part()
+    return image
+
+
+def _whole_head(
+    t1w: Path, data: NDArray[np.float32], affine_ras_mm: Array, mni_to_t1w_ras_mm: Array
+) -> tuple[Head, FaceEvidence]:
+    """Return the head and what speaks for its face; refuse, naming the file, what is no whole head."""
+    head = find_head(data, affine_ras_mm)
     try:
         require_skull(head)
-        evidence = require_face(data, affine, mni_to_t1w)
+        return head, require_face(data, affine_ras_mm, mni_to_t1w_ras_mm)
     except InputError as error:
         raise InputError(error.what, where=t1w, expected=error.expected, action=error.action) from error
-    return head, evidence, mni_to_t1w
 
 
 def _draw(path: Path, surface: Surface, fiducials: tuple[Fiducial, ...]) -> None:
@@ -108,7 +116,7 @@ def _draw(path: Path, surface: Surface, fiducials: tuple[Fiducial, ...]) -> None
         f"Beam F3: X {beamf3.distances.x_mm:.0f} mm, Y {beamf3.distances.y_mm:.0f} mm",
         *(f"CHECK {item.name}" for item in fiducials if item.status is not Status.OK),
     ]
-    draw_scalp(path, surface, measured, beamf3, f3, notes)
+    draw_scalp(path, surface, measured=measured, beamf3=beamf3, f3_ras_mm=f3, notes=notes)
 
 
 def _measure_all(surface: Surface, fiducials: dict[str, Fiducial]) -> tuple[Measurements, BeamF3Location, Array]:
@@ -123,7 +131,7 @@ def _fiducial_fields() -> dict[str, object]:
             "Description": "Landmark",
             "Levels": {
                 "NAS": "nasion: deepest point of the mid-sagittal profile at the root of the nose",
-                "INI": "inion",
+                "INI": "inion: where the bone at the back of the head leaves the skin",
                 "LPA": "left preauricular point",
                 "RPA": "right preauricular point",
             },
@@ -131,7 +139,11 @@ def _fiducial_fields() -> dict[str, object]:
         **{axis: {"Description": f"{axis} in scanner RAS of the T1w", "Units": "mm"} for axis in "xyz"},
         "source": {"Description": "automatic, or manual where the user gave it"},
         "snapped_mm": {"Description": "How far the template's point moved to the scalp", "Units": "mm"},
-        "status": {"Description": f"caution above {CAUTION_SNAP_MM:.0f} mm, or where the landmark's shape was not found"},
+        "status": {
+            "Description": "caution where the landmark's shape was not found, or moved by more than "
+            + ", ".join(f"{name} {limit:.0f}" for name, limit in CAUTION_SNAP_MM.items())
+            + " mm"
+        },
     }
 
 
@@ -182,7 +194,8 @@ def _judge(
     apart = float(np.linalg.norm(beamf3.position_ras_mm - f3_ras_mm))
     if apart > MAX_BEAMF3_TO_F3_MM:
         doubts.append(
-            f"Beam F3 is {apart:.1f} mm from the 10-20 F3 (expected at most {MAX_BEAMF3_TO_F3_MM:.0f} mm): check the fiducials"
+            f"Beam F3 is {apart:.1f} mm from the 10-20 F3 (expected at most {MAX_BEAMF3_TO_F3_MM:.0f} mm): "
+            "check the fiducials"
         )
     if impossible:
         return Status.ABSTAIN, (*impossible, *doubts)

@@ -79,7 +79,8 @@ def require_face(t1w: NDArray[np.float32], affine_ras_mm: Array, mni_to_t1w_ras_
     evidence = face_evidence(t1w, affine_ras_mm, mni_to_t1w_ras_mm)
     if evidence.tissue < MIN_FACE_TISSUE or evidence.zeros > MAX_FACE_ZEROS:
         raise InputError(
-            f"the T1w image is defaced: {evidence.tissue:.0%} of the face shows tissue, {evidence.zeros:.0%} is exactly zero",
+            f"the T1w image is defaced: {evidence.tissue:.0%} of the face shows tissue, "
+            f"{evidence.zeros:.0%} is exactly zero",
             expected=f"a whole head: at least {MIN_FACE_TISSUE:.0%} tissue, at most {MAX_FACE_ZEROS:.0%} zeros",
             action="give the T1w image as it was before defacing: the nasion cannot be found on a cut",
         )
@@ -106,11 +107,11 @@ def _template_points() -> tuple[Array, Array]:
     """Return points of the template's brain and of the outer 15 mm of its face, (n, 3) MNI mm."""
     template = load_template(NLIN2009C)
     mask = load_nifti(template.brain_mask)
-    brain = apply_affine(mask.affine, np.argwhere(read_data(mask) > 0)[::_EVERY_BRAIN_VOXEL])
+    brain = apply_affine(np.asarray(mask.affine), np.argwhere(read_data(mask) > 0)[::_EVERY_BRAIN_VOXEL])
     image = load_nifti(template.head)
-    head = find_head(read_data(image), image.affine)
+    head = find_head(read_data(image), np.asarray(image.affine, dtype=np.float64))
     zooms = voxel_sizes(head.grid.affine_ras_mm)
-    depth = ndimage.distance_transform_edt(np.pad(head.mask, 1), sampling=zooms)[1:-1, 1:-1, 1:-1]
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(head.mask, 1), sampling=zooms))[1:-1, 1:-1, 1:-1]
     points = head.grid.points_ras_mm()
     _, y, z = points.T
     face = (head.mask & (depth <= _FACE_DEPTH_MM)).ravel() & (y > 25) & (z > -70) & (z < -25)

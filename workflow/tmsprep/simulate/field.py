@@ -1,7 +1,7 @@
 """Off-resonance: what it does to an echo-planar image.
 
 Convention of SDCFlows and BIDS: with ``PhaseEncodingDirection`` "j" and total readout time T, what lies at voxel index y shows
-up at ``y + f T`` for an off-resonance of f Hz, its brightness divided by the local stretch.
+up at ``y + f T`` for an off-resonance of f Hz, its brightness divided by the local stretch; with "j-", at ``y - f T``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ SITES_MNI_MM = (
 """Centre (MNI152NLin2009cAsym mm), standard deviation (mm) and peak (Hz at 3 T): sinuses and petrous bones."""
 
 PHASE_AXIS = 1
-"""Voxel axis of the phase encoding ("j")."""
+"""Voxel axis of the phase encoding."""
+PHASE_ENCODING_SIGN = -1
+"""Of the runs: ``PhaseEncodingDirection`` "j-", front to back on these grids."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ def make_field(grid: Grid, centres_ras_mm: Array) -> FieldMap:
     return FieldMap(grid, total.reshape(grid.shape).astype(np.float32))
 
 
-def undistorted_indices(
-    indices: Array, field: FieldMap, to_head: Array, readout_time_s: float
-) -> tuple[Array, Array]:
+def undistorted_indices(indices: Array, field: FieldMap, to_head: Array, readout_time_s: float) -> tuple[Array, Array]:
     """Return where the signal seen at voxel `indices` (n, 3) comes from, and its brightening.
 
     Solves ``x + f(x) T = y`` for x along the phase-encoding axis.

@@ -17,6 +17,7 @@ Array = NDArray[np.float64]
 
 _ROUNDS = 40
 _TOLERANCE_MM = 0.05
+_MOST = 0.995
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ def push_points(transform: Transform, points_ras_mm: ArrayLike) -> Array:
     for _ in range(_ROUNDS):
         found += 0.8 * residual @ inverse[:3, :3].T
         residual = wanted - transform.pull_points(found)
-        if np.abs(residual).max() < _TOLERANCE_MM:
+        if np.quantile(np.linalg.norm(residual, axis=1), _MOST) < _TOLERANCE_MM:
             break
-    lost = np.mean(np.linalg.norm(residual, axis=1) > 0.5)
+    lost = float(np.mean(np.linalg.norm(residual, axis=1) > 0.5))
     if lost > 0.01:
         raise ProcessingError(
             f"the inverse of the normalisation was not found for {lost:.1%} of the points",

@@ -26,6 +26,9 @@ Array = NDArray[np.float64]
 Map = NDArray[np.float32]
 
 TOP_MARGIN_MM = 10.0
+NECK_MARGIN_MM = 25.0
+STORED_SHARE = 0.3
+"""Voxels of which at least this share lies where signal is stored are stored."""
 TILT_RAD = (-0.21, 0.03, -0.02)
 """Slices are tilted towards the line through the commissures' back, and a little oblique otherwise."""
 
@@ -81,9 +84,7 @@ class Run:
     """Thermal noise in the stored units."""
 
 
-def make_participant(
-    label: str, anatomy: Anatomy, search: SearchMask, seed: int, *, fine_mm: float = 2.0
-) -> Participant:
+def make_participant(label: str, anatomy: Anatomy, search: SearchMask, seed: int, *, fine_mm: float = 2.0) -> Participant:
     """Prepare a head and draw its hot spot.
 
     Parameters
@@ -99,15 +100,27 @@ def make_participant(
     fine_mm
         Spacing of the grid on which the signal is computed.
     """
-    mask = head_mask(anatomy.t1w)
     affine = anatomy.grid.affine_ras_mm
+    mask = _above_the_neck(head_mask(anatomy.t1w), anatomy)
     grid = canonical_grid(affine, mask, fine_mm)
-    t1w, grey, white, fluid = (regrid(item, affine, grid) for item in (anatomy.t1w, anatomy.grey, anatomy.white, anatomy.fluid))
+    t1w, grey, white, fluid = (
+        regrid(item, affine, grid) for item in (anatomy.t1w, anatomy.grey, anatomy.white, anatomy.fluid)
+    )
     inside = regrid(mask.astype(np.float32), affine, grid) > 0.5
     dropout = anatomy.frames.of_2009c([site[0] for site in DROPOUT_SITES_MNI_MM])
     head = build_head(t1w, grey, white, fluid, inside, grid, dropout)
     hot_spot = draw_hot_spot(head, inside, anatomy.frames, search, generator_for(seed, label, "hot spot"))
     return Participant(label, head, anatomy.frames, hot_spot, seed)
+
+
+def _above_the_neck(mask: NDArray[np.bool_], anatomy: Anatomy) -> NDArray[np.bool_]:
+    """Return a head mask cut off below the brain: what lies deeper is in no field of view here."""
+    affine = anatomy.grid.affine_ras_mm
+    brain = np.argwhere(anatomy.grey + anatomy.white + anatomy.fluid > 0.5)
+    lowest = float(apply_affine(affine, brain)[:, 2].min()) - NECK_MARGIN_MM
+    i, j, k = np.ogrid[: mask.shape[0], : mask.shape[1], : mask.shape[2]]
+    height = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+    return mask & (height > lowest)
 
 
 @dataclass(frozen=True)
@@ -194,7 +207,7 @@ def acquire(person: Participant, scene: Scene, protocol: Protocol, grid: Grid, r
     rest = scanner.at_rest()
     noise_sd = grey_level(scanner, scene, rest[0]) / protocol.tsnr
     step = noise_sd * protocol.quantum
-    seen = scanner.voxel_map(scene.stored.astype(np.float32)) > 0.05
+    seen = scanner.voxel_map(scene.stored.astype(np.float32)) > STORED_SHARE
     noise = person.generator(run, "noise")
     echoes = tuple(np.zeros((*grid.shape, protocol.volumes), dtype=np.int16) for _ in protocol.echo_times_s)
     for index, volume in enumerate(scanner.volumes()):

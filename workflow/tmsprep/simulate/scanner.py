@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tmsprep.simulate.field import FieldMap, undistorted_indices
+from tmsprep.simulate.field import PHASE_ENCODING_SIGN, FieldMap, undistorted_indices
 from tmsprep.simulate.head import Head
 from tmsprep.simulate.motion import Motion
 from tmsprep.simulate.protocol import Protocol
@@ -80,13 +80,24 @@ class Scanner:
 
     def at_rest(self) -> list[Map]:
         """Return the noise-free echoes with nothing that fluctuates and the head at rest."""
-        zeros = np.zeros(len(self._points), dtype=np.float32)
-        return self._sample(zeros, zeros, self._scene.head_to_scanner)
+        return [self.image(time, PHASE_ENCODING_SIGN) for time in self._protocol.echo_times_s]
+
+    def image(self, echo_time_s: float, phase_encoding_sign: int) -> Map:
+        """Return a noise-free image of the head at rest: phase encoding along +j (1), -j (-1), or no distortion (0)."""
+        coordinates, stretch = self._coordinates(self._scene.head_to_scanner, phase_encoding_sign)
+        return self._expose(self._s0 * np.exp(-echo_time_s * self._r2star), coordinates, stretch)
+
+    def field_hz(self) -> Map:
+        """Return the off-resonance at the voxels (undistorted places), the head at rest; 0 in a perfect field."""
+        if self._scene.field is None:
+            return np.zeros(self._grid.shape, dtype=np.float32)
+        points = apply_affine(np.linalg.inv(self._scene.head_to_scanner), self._grid.points_ras_mm())
+        return self._scene.field.at(points).reshape(self._grid.shape).astype(np.float32)
 
     def voxel_map(self, values: Map) -> Map:
         """Return a map of the head (on its grid) as the voxels at rest see it."""
         blurred = ndimage.gaussian_filter(values, self._sigma, mode="constant", truncate=3.0)
-        coordinates, _ = self._coordinates(self._scene.head_to_scanner)
+        coordinates, _ = self._coordinates(self._scene.head_to_scanner, PHASE_ENCODING_SIGN)
         return ndimage.map_coordinates(blurred, coordinates, order=1, mode="constant").reshape(self._grid.shape)
 
     def _volume(self, index: int, head_to_scanner: Array) -> list[Map]:
@@ -111,24 +122,27 @@ class Scanner:
         return np.clip(np.rint(depth), 0, self._protocol.slices - 1).astype(np.intp)
 
     def _sample(self, delta_s0: Map, delta_r2: Map, head_to_scanner: Array) -> list[Map]:
-        coordinates, stretch = self._coordinates(head_to_scanner)
-        echoes: list[Map] = []
-        for echo_time in self._protocol.echo_times_s:
-            fine = np.zeros(self._scene.head.grid.shape, dtype=np.float32)
-            signal = self._s0 * (1 + delta_s0) * np.exp(-echo_time * (self._r2star + delta_r2))
-            fine[self._scene.head.inside] = signal
-            blurred = ndimage.gaussian_filter(fine, self._sigma, mode="constant", truncate=3.0)
-            values = ndimage.map_coordinates(blurred, coordinates, order=1, mode="constant") * stretch
-            echoes.append(values.reshape(self._grid.shape).astype(np.float32))
-        return echoes
+        coordinates, stretch = self._coordinates(head_to_scanner, PHASE_ENCODING_SIGN)
+        scale, rate = self._s0 * (1 + delta_s0), self._r2star + delta_r2
+        times = self._protocol.echo_times_s
+        return [self._expose(scale * np.exp(-time * rate), coordinates, stretch) for time in times]
 
-    def _coordinates(self, head_to_scanner: Array) -> tuple[Array, Array | float]:
-        """Return where each voxel's signal comes from: indices of the head's grid (3, n), and the compression there."""
+    def _expose(self, signal: Map, coordinates: Array, stretch: Array | float) -> Map:
+        """Return what the voxels get of the signal of the head's points (n,)."""
+        fine = np.zeros(self._scene.head.grid.shape, dtype=np.float32)
+        fine[self._scene.head.inside] = signal
+        blurred = ndimage.gaussian_filter(fine, self._sigma, mode="constant", truncate=3.0)
+        values = ndimage.map_coordinates(blurred, coordinates, order=1, mode="constant") * stretch
+        return values.reshape(self._grid.shape).astype(np.float32)
+
+    def _coordinates(self, head_to_scanner: Array, phase_encoding_sign: int) -> tuple[Array, Array | float]:
+        """Return where each voxel's signal comes from: indices of the head's grid (3, n), and how bright it gets there."""
         indices = np.indices(self._grid.shape, dtype=np.float64).reshape(3, -1).T
         stretch: Array | float = 1.0
         to_head = np.linalg.inv(head_to_scanner) @ self._grid.affine_ras_mm
-        if self._scene.field is not None:
-            indices, stretch = undistorted_indices(indices, self._scene.field, to_head, self._protocol.readout_time_s)
+        if self._scene.field is not None and phase_encoding_sign != 0:
+            readout = phase_encoding_sign * self._protocol.readout_time_s
+            indices, stretch = undistorted_indices(indices, self._scene.field, to_head, readout)
         points = apply_affine(to_head, indices)
         return apply_affine(np.linalg.inv(self._scene.head.grid.affine_ras_mm), points).T, stretch
 

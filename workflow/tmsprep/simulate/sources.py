@@ -168,7 +168,11 @@ def artefact_sources(head: Head, motion: Motion, duration_s: float, generator: n
         ("drift 2", 0.005 * _smooth_map(head, 30, generator), np.cos(np.pi * time / duration_s)),
         ("motion z", 0.010 * rim * _smooth_map(head, 20, generator), poses[:, 2]),
         ("motion pitch", 0.010 * rim * _smooth_map(head, 20, generator), poses[:, 3]),
-        ("spin history", 0.008 * (1 + rim) * _smooth_map(head, 25, generator), np.abs(np.gradient(poses[:, 2] + 50 * poses[:, 3]))),
+        (
+            "spin history",
+            0.008 * (1 + rim) * _smooth_map(head, 25, generator),
+            np.abs(np.gradient(poses[:, 2] + 50 * poses[:, 3])),
+        ),
         ("spikes", 0.012 * (1 + 0.5 * _smooth_map(head, 40, generator)), _spikes(time, motion.jumps_s)),
         ("breathing", 0.003 * np.ones(len(rim)), _breath(time, generator)),
         ("pulsation", 0.025 * fluid, _heart(time, generator)),

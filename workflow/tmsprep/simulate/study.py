@@ -30,6 +30,8 @@ class Request:
     """``none``, ``phasediff`` or ``epi``: the kind of field map to add."""
     fiducials: Path | None
     seed: int
+    fine_mm: float | None = None
+    """Spacing of the grid on which the signal is computed; None: 2 mm, or finer where the voxels are small."""
 
     def load_circuit(self) -> Circuit:
         """Return the circuit, shipped or the user's."""
@@ -39,7 +41,7 @@ class Request:
 def simulate(request: Request, files: AnatomyFiles) -> Participant:
     """Write one participant into a dataset, and return it."""
     search, circuit = load_search_mask(request.search_mask), request.load_circuit()
-    fine_mm = min(2.0, request.protocol.voxel_mm / 1.5)
+    fine_mm = request.fine_mm or min(2.0, request.protocol.voxel_mm / 1.5)
     person = make_participant(request.label, files.load(), search, request.seed, fine_mm=fine_mm)
     dataset.write_description(request.out)
     dataset.add_participant(request.out, request.label, request.site)
@@ -51,5 +53,8 @@ def simulate(request: Request, files: AnatomyFiles) -> Participant:
         if index == 0:
             dataset.write_t1w(request.out, names, files.t1w)
         dataset.write_run(request.out, names, run)
+        if request.field_map != "none":
+            noise = person.generator(stream, "field map")
+            dataset.write_field_map(request.out, names, run, request.field_map, noise)
         dataset.write_truth(request.out, names, person, run, request.fiducials)
     return person

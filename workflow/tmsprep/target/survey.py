@@ -161,8 +161,8 @@ def _look_up(volume: BoolArray, grid: Grid, points_ras_mm: Array) -> BoolArray:
 def survey_fine(person: Person, plan: Plan) -> FineGrey:
     """Survey the fine grid; parameters as for `survey_voxels`."""
     grid = person.grey.grid.with_zooms([FINE_MM] * 3)
-    share = person.grey.mean_in_voxels(grid, np.ones(grid.shape, dtype=bool))
-    where = (share > GREY).reshape(grid.shape)
+    where = person.grey.extent(grid, GREY)
+    where[where] = person.grey.mean_in_voxels(grid, where) > GREY
     points = apply_affine(grid.affine_ras_mm, np.argwhere(where))
     circuit_points, in_mask, reachable = _place(points, person, plan)
     circuit = plan.weights.circuit

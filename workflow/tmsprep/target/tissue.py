@@ -42,6 +42,30 @@ class TissueMap:
         x, y, z = self.values.shape
         return Grid((x, y, z), self.affine_ras_mm)
 
+    def extent(self, grid: Grid, least: float) -> BoolArray:
+        """Return which voxels of another grid lie in the box about everything above `least`, with a margin.
+
+        Parameters
+        ----------
+        grid
+            The other grid.
+        least
+            A probability.
+
+        Returns
+        -------
+        BoolArray
+            Of the grid's shape. Outside it no voxel can have a mean above `least`.
+        """
+        above = np.argwhere(self.values > least)
+        if len(above) == 0:
+            return np.zeros(grid.shape, dtype=bool)
+        margin = 1 + np.ceil(voxel_sizes(grid.affine_ras_mm).max() / voxel_sizes(self.affine_ras_mm).min())
+        indices = np.indices(grid.shape, dtype=np.float32).reshape(3, -1).T
+        centres = apply_affine(np.linalg.inv(self.affine_ras_mm) @ grid.affine_ras_mm, indices)
+        inside = np.all((centres >= above.min(axis=0) - margin) & (centres <= above.max(axis=0) + margin), axis=1)
+        return inside.reshape(grid.shape)
+
     def mean_in_voxels(self, grid: Grid, voxels: BoolArray) -> Array:
         """Return the mean probability in the volume of some voxels of another grid.
 

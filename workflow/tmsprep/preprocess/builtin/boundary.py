@@ -90,9 +90,7 @@ def _at(volume: ArrayLike, voxels: Array) -> Array:
     return np.asarray(ndimage.map_coordinates(np.asarray(volume), voxels.T, order=1, mode="nearest"), dtype=np.float64)
 
 
-def _faces_grey_matter(
-    boundary: Boundary, t1w: Volume, brain: NDArray[np.bool_], affine_ras_mm: Array
-) -> NDArray[np.bool_]:
+def _faces_grey_matter(boundary: Boundary, t1w: Volume, brain: NDArray[np.bool_], affine_ras_mm: Array) -> NDArray[np.bool_]:
     to_voxels = np.linalg.inv(affine_ras_mm)
     step = _CHECKED_MM * boundary.normals
     outer = apply_affine(to_voxels, boundary.points_ras_mm + step)
@@ -117,9 +115,7 @@ class Target:
         """Prepare a volume, optionally smoothed (standard deviation in mm)."""
         sizes = np.linalg.norm(affine_ras_mm[:3, :3], axis=0)
         smooth = (
-            np.asarray(ndimage.gaussian_filter(volume, smoothing_mm / sizes), dtype=np.float32)
-            if smoothing_mm
-            else volume
+            np.asarray(ndimage.gaussian_filter(volume, smoothing_mm / sizes), dtype=np.float32) if smoothing_mm else volume
         )
         to_voxels = np.asarray(np.linalg.inv(affine_ras_mm), dtype=np.float64)
         return cls(spline_coefficients(smooth), to_voxels, 0.1 * float(np.percentile(volume, 95)))

@@ -100,9 +100,7 @@ class Tissues:
     """Least mean probability within a voxel, by column name."""
 
 
-def _tissue_masks(
-    grid: Grid, brain: NDArray[np.bool_], to_boldref: Transform, *, gm: Path, wm: Path, csf: Path
-) -> Tissues:
+def _tissue_masks(grid: Grid, brain: NDArray[np.bool_], to_boldref: Transform, *, gm: Path, wm: Path, csf: Path) -> Tissues:
     """Return voxels that are all but wholly CSF, or white matter away from grey, after averaging over the BOLD voxel."""
     grey = _probability(gm, grid, to_boldref)
     masks: dict[str, NDArray[np.bool_]] = {}
@@ -150,9 +148,7 @@ def _signals(data: Volume, brain: NDArray[np.bool_], tissues: Tissues) -> pd.Dat
 def _variation(data: Volume, brain: NDArray[np.bool_]) -> pd.DataFrame:
     plain, standardised = dvars(data[brain])
     missing = np.array([np.nan])
-    return pd.DataFrame(
-        {"std_dvars": np.concatenate([missing, standardised]), "dvars": np.concatenate([missing, plain])}
-    )
+    return pd.DataFrame({"std_dvars": np.concatenate([missing, standardised]), "dvars": np.concatenate([missing, plain])})
 
 
 def dvars(series: Volume) -> tuple[Series, Series]:

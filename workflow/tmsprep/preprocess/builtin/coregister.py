@@ -6,10 +6,8 @@ the best can be believed.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,29 +17,16 @@ from tmsprep.errors import InputError, ProcessingError
 from tmsprep.files import load_nifti, read_data, save_nifti
 from tmsprep.preprocess.builtin.boundary import Boundary, Target, boundary_cost, refine, rigid, white_matter_boundary
 from tmsprep.preprocess.builtin.distortion import Unwarp, unwarped
+from tmsprep.preprocess.builtin.rigid import as_ants, register_rigidly, without_bias
 from tmsprep.preprocess.builtin.series import SCANNER, Volume
 from tmsprep.sidecars import Sidecar
-from tmsprep.spaces import (
-    Array,
-    Grid,
-    Transform,
-    apply_affine,
-    is_sheared,
-    lps_from_ras,
-    ras_from_lps,
-    resample,
-    save_itk_affines,
-    to_ants,
-    voxel_sizes,
-)
+from tmsprep.spaces import Array, Grid, Transform, apply_affine, resample, save_itk_affines, voxel_sizes
 from tmsprep.stages import InFile, OutFile, SidecarFields
-
-if TYPE_CHECKING:
-    import ants
 
 _COARSE_POINTS = 3000
 _FINE_POINTS = 20000
 _COARSE_MM = 3.0
+_COARSE_ZOOM_MM = 2.0
 _FINE_MM = 2.0
 _COARSE_SMOOTHING_MM = 1.5
 _FINALISTS = 2
@@ -204,49 +189,15 @@ def _displaced_cost(boundary: Boundary, target: Target, pull: Array) -> float:
 
 def _mutual_information(reference: Volume, affine_ras_mm: Array, head: Head, seed: int) -> dict[str, Array]:
     """Return the results of rigid registration by mutual information from the headers and from the centres of mass."""
-    import ants
-
-    fixed_grid = Grid(head.t1w.shape, head.affine_ras_mm).with_zooms([2.0] * 3)
+    shape = (head.t1w.shape[0], head.t1w.shape[1], head.t1w.shape[2])
+    grid = Grid(shape, head.affine_ras_mm).with_zooms([_COARSE_ZOOM_MM] * 3)
     brain = np.where(head.brain, head.t1w, 0)
-    fixed = to_ants(resample(brain, head.affine_ras_mm, fixed_grid, order=1), fixed_grid.affine_ras_mm)
-    moving = ants.n4_bias_field_correction(to_ants(*_right_angled(reference, affine_ras_mm)), shrink_factor=4)
-    found: dict[str, Array] = {}
-    for name, start in (("mutual-information", "Identity"), ("mutual-information-centred", None)):
-        with tempfile.TemporaryDirectory() as folder:
-            result = ants.registration(
-                fixed,
-                moving,
-                type_of_transform="Rigid",
-                initial_transform=start,
-                aff_metric="mattes",
-                random_seed=seed,
-                outprefix=f"{folder}/",
-            )
-            found[name] = _pull_matrix(ants.read_transform(result["fwdtransforms"][-1]))
-    return found
-
-
-def _right_angled(volume: Volume, affine_ras_mm: Array) -> tuple[Volume, Array]:
-    """Return the volume on a grid that ANTs can represent: its own if it has right angles, else one along R, A, S."""
-    if not is_sheared(affine_ras_mm):
-        return volume, affine_ras_mm
-    corners = apply_affine(affine_ras_mm, np.argwhere(np.ones((2, 2, 2))) * (np.asarray(volume.shape) - 1))
-    zooms = voxel_sizes(affine_ras_mm)[np.argsort(np.abs(affine_ras_mm[:3, :3]).argmax(axis=0))]
-    straight = np.diag([*zooms, 1.0])
-    straight[:3, 3] = corners.min(axis=0)
-    shape = np.ceil(np.ptp(corners, axis=0) / zooms).astype(int) + 1
-    grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), straight)
-    return resample(volume, affine_ras_mm, grid, order=1), straight
-
-
-def _pull_matrix(transform: ants.ANTsTransform) -> Array:
-    """Return a linear ANTs transform as a 4 x 4 in RAS mm, found by what it does to four points."""
-    probes = np.concatenate([np.zeros((1, 3)), 100 * np.eye(3)])
-    moved = np.array([ras_from_lps(transform.apply_to_point([float(v) for v in lps_from_ras(p)])) for p in probes])
-    matrix = np.eye(4)
-    matrix[:3, :3] = (moved[1:] - moved[0]).T / 100
-    matrix[:3, 3] = moved[0]
-    return matrix
+    fixed = as_ants(resample(brain, head.affine_ras_mm, grid, order=1), grid.affine_ras_mm)
+    moving = without_bias(as_ants(reference, affine_ras_mm))
+    return {
+        "mutual-information": register_rigidly(fixed, moving, seed=seed),
+        "mutual-information-centred": register_rigidly(fixed, moving, centred=True, seed=seed),
+    }
 
 
 def _require_credible(found: Registration, boldref: Path) -> None:

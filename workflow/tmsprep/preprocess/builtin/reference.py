@@ -85,9 +85,7 @@ def _dummies(data: Volume, asked: int | None, where: Path) -> int:
     if asked is None:
         return min(count_non_steady_state(data), volumes - 2)
     if not 0 <= asked <= volumes - 2:
-        raise ConfigurationError(
-            f"{asked} dummy scans of {volumes} volumes", where=where, expected=f"0 to {volumes - 2}"
-        )
+        raise ConfigurationError(f"{asked} dummy scans of {volumes} volumes", where=where, expected=f"0 to {volumes - 2}")
     return asked
 
 

@@ -46,13 +46,13 @@ class _Plan:
 def resample_echoes(
     *,
     echo: list[InFile],
-    echo_times: list[float],
     sidecar: list[InFile],
     reference: InFile,
     motion: InFile,
     summary: InFile,
     fieldmap: InFile | None = None,
     out_echo: list[OutFile],
+    echo_times: list[float] | None = None,
     slice_timing: bool = True,
 ) -> SidecarFields:
     """Bring the echoes of a run onto the grid of the BOLD reference.
@@ -61,8 +61,6 @@ def resample_echoes(
     ----------
     echo
         Raw series in ascending echo time; one for single-echo data.
-    echo_times
-        Their echo times in s.
     sidecar
         JSON files of the run as BIDS inherits them, least specific first.
     reference
@@ -75,11 +73,13 @@ def resample_echoes(
         Field in Hz on the grid of `reference`.
     out_echo
         The series, all volumes kept, in the order of `echo`.
+    echo_times
+        Echo times in s, in the order of `echo`; may be left out for a single echo.
     slice_timing
         Whether to correct slice timing where the sidecar gives it.
     """
     images = [load_series(path) for path in echo]
-    _check_lists(echo, echo_times, out_echo)
+    times_s = _checked_times(echo, echo_times, out_echo)
     metadata = Sidecar.merge(sidecar)
     grid = Grid.of(load_nifti(reference))
     matrices = load_itk_affines(motion)
@@ -96,16 +96,22 @@ def resample_echoes(
     for image, path in zip(images, out_echo, strict=True):
         series = _process(read_data(image), plan)
         save_nifti(path, series, grid.affine_ras_mm, xform_code=SCANNER, repetition_time_s=plan.repetition_s)
-    return {"out_echo": [_fields(plan, metadata, time_s) for time_s in echo_times]}
+    return {"out_echo": [_fields(plan, metadata, time_s) for time_s in times_s]}
 
 
-def _check_lists(echo: Sequence[Path], echo_times: Sequence[float], out_echo: Sequence[Path]) -> None:
-    if not len(echo) == len(echo_times) == len(out_echo) >= 1:
+def _checked_times(
+    echo: Sequence[Path], echo_times: Sequence[float] | None, out_echo: Sequence[Path]
+) -> Sequence[float | None]:
+    if echo_times is None and len(echo) == len(out_echo) == 1:
+        return [None]
+    times = echo_times or []
+    if not len(echo) == len(times) == len(out_echo):
         raise ConfigurationError(
-            f"{len(echo)} echoes, {len(echo_times)} echo times, {len(out_echo)} outputs", expected="equal numbers"
+            f"{len(echo)} echoes, {len(times)} echo times, {len(out_echo)} outputs", expected="equal numbers"
         )
-    if any(later <= earlier for earlier, later in pairwise(echo_times)):
-        raise ConfigurationError(f"echo times {list(echo_times)}", expected="seconds, ascending")
+    if any(later <= earlier for earlier, later in pairwise(times)):
+        raise ConfigurationError(f"echo times {list(times)}", expected="seconds, ascending")
+    return times
 
 
 def _check_grid(path: Path, shape: Sequence[int], affine_ras_mm: Array, grid: Grid, volumes: int) -> None:
@@ -160,8 +166,10 @@ def _volume(
     return values
 
 
-def _fields(plan: _Plan, metadata: Sidecar, echo_time_s: float) -> dict[str, Any]:
-    fields: dict[str, Any] = {"RepetitionTime": plan.repetition_s, "EchoTime": echo_time_s}
+def _fields(plan: _Plan, metadata: Sidecar, echo_time_s: float | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"RepetitionTime": plan.repetition_s}
+    if echo_time_s is not None:
+        fields["EchoTime"] = echo_time_s
     if "TaskName" in metadata.fields:
         fields["TaskName"] = metadata.fields["TaskName"]
     fields |= {"SkullStripped": False, "SliceTimingCorrected": plan.timing is not None}

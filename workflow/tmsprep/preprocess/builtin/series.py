@@ -31,9 +31,7 @@ def load_series(path: Path) -> nib.Nifti1Image:
     """
     image = load_nifti(path)
     if image.ndim != 4 or image.shape[3] < 2:
-        raise InputError(
-            f"the image has shape {image.shape}", where=path, expected="a 4D series of at least two volumes"
-        )
+        raise InputError(f"the image has shape {image.shape}", where=path, expected="a 4D series of at least two volumes")
     return image
 
 
