@@ -4,7 +4,17 @@ import sys
 from pathlib import Path
 
 from tmsprep.preprocess.contract import Anatomy, Functional, BOLD
-from tmsprep.study import DRAFT_FOLDER, GROUP_UNITS, Study, anat_stem, folder_of_stem, unit_folder, unit_label, unit_stem
+from tmsprep.study import (
+    DRAFT_FOLDER,
+    GROUP_UNITS,
+    Study,
+    anat_stem,
+    circuit_of,
+    folder_of_stem,
+    unit_folder,
+    unit_label,
+    unit_stem,
+)
 
 # `tmsprep` is the one beside this Python, also where the environment was not activated
 os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
@@ -22,9 +32,8 @@ DESCRIPTIONS = [
 NIBS = f"{OUT}/{{folder}}/{DRAFT_FOLDER}"
 SCALP = f"{OUT}/{{folder}}/anat/{{anat}}_space-T1w_desc-scalp.surf.gii"
 FIDUCIALS = str(OPTIONS.fiducials) if OPTIONS.fiducials else []
-# a circuit is a shipped one by name, or a file
-CIRCUIT_FILE = OPTIONS.circuit if Path(OPTIONS.circuit).suffix in {".gz", ".nii"} else []
-CIRCUIT_WORDS = ["--circuit-file", CIRCUIT_FILE] if CIRCUIT_FILE else ["--circuit", OPTIONS.circuit]
+CIRCUIT, CIRCUIT_PATH = circuit_of(OPTIONS)
+CIRCUIT_FILE = CIRCUIT_PATH.as_posix() if CIRCUIT_PATH else []
 
 
 LABEL = r"[0-9A-Za-z+]+"

@@ -27,6 +27,10 @@ rule check:
         described=ancient(DESCRIPTIONS),
     output:
         report=f"{WORK}/{{folder}}/{{unit}}_check.json",
+    params:
+        tr=lambda wildcards: [
+            run.repetition_time_s for run in STUDY.units[wildcards.unit].runs for echo in run.echoes
+        ],
     log:
         f"{LOGS}/{{folder}}/{{unit}}_check.log",
     benchmark:
@@ -35,4 +39,5 @@ rule check:
         mem_mb=2000,
         runtime=10,
     shell:
-        "tmsprep stage check --t1w {input.t1w:q} --bold {input.bold:q} --out-report {output.report:q} > {log:q} 2>&1"
+        "tmsprep stage check --t1w {input.t1w:q} --bold {input.bold:q} --repetition-time {params.tr}"
+        " --out-report {output.report:q} > {log:q} 2>&1"

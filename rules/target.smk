@@ -18,7 +18,9 @@ rule target:
         scores=f"{OUT}/{{folder}}/func/{{unit}}_space-T1w_desc-circuit_statmap.nii.gz",
         result=f"{NIBS}/{{unit}}_desc-circuit_target.json",
     params:
-        circuit=CIRCUIT_WORDS,
+        circuit=CIRCUIT,
+        circuit_file=option("--circuit-file", CIRCUIT_FILE),
+        circuit_space=OPTIONS.circuit_space,
         method=OPTIONS.method.value,
         search_mask=OPTIONS.search_mask,
         depth=OPTIONS.max_depth_mm,
@@ -34,6 +36,7 @@ rule target:
     shell:
         "tmsprep stage target --bold {input.bold:q} --bold-mask {input.bold_mask:q} --regressors {input.regressors:q}"
         " --summary {input.summary:q} --t1w {input.t1w:q} --gm {input.gm:q} --t1w-to-mni {input.t1w_to_mni:q}"
-        " --mni-to-t1w {input.mni_to_t1w:q} --scalp {input.scalp:q} {params.circuit:q} --method {params.method}"
+        " --mni-to-t1w {input.mni_to_t1w:q} --scalp {input.scalp:q} --circuit {params.circuit:q} {params.circuit_file:q}"
+        " --circuit-space {params.circuit_space} --method {params.method}"
         " --search-mask {params.search_mask:q} --max-depth-mm {params.depth} {params.polarity} --seed {params.seed}"
         " --out-scores {output.scores:q} --out-result {output.result:q} > {log:q} 2>&1"

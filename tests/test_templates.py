@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+
 from tmsprep import templates
 from tmsprep.errors import ConfigurationError
 from tmsprep.spaces import Grid, Transform, apply_affine, lps_from_ras, ras_from_lps, resample
@@ -37,7 +38,9 @@ def test_grids_are_templateflows_res_02(space, shape, origin):
     for path in (templates.load(space).head, templates.load(space).brain_mask):
         image = nib.load(path)
         assert image.shape == shape
-        np.testing.assert_allclose(image.affine, [[2, 0, 0, origin[0]], [0, 2, 0, origin[1]], [0, 0, 2, origin[2]], [0, 0, 0, 1]])
+        np.testing.assert_allclose(
+            image.affine, [[2, 0, 0, origin[0]], [0, 2, 0, origin[1]], [0, 0, 2, origin[2]], [0, 0, 0, 1]]
+        )
         np.testing.assert_allclose(image.get_qform(), image.affine)
         assert int(image.header["sform_code"]) == 4
 

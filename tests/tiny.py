@@ -1,7 +1,7 @@
 """The tiny dataset: one simulated participant, small enough for a whole run in a test.
 
-Its head is the example's sub-01 at 2 mm; its tissue maps are made on the spot, roughly: brain by an affine, tissue by k-means.
-They are what the simulation takes for this head's grey matter, nothing else reads them.
+Its head is the example's sub-01 at 2 mm; its tissue maps are made on the spot, roughly: the brain by an affine, tissue by
+k-means. They are what the simulation takes for this head's grey matter, nothing else reads them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
 from tmsprep.files import load_nifti, read_data, save_nifti
 from tmsprep.simulate.anatomy import AnatomyFiles
 from tmsprep.simulate.participant import Conditions, Participant
@@ -93,7 +94,8 @@ def make_participant(
 
 def anatomy_files(folder: Path) -> AnatomyFiles:
     """Write the head at 2 mm with rough tissue maps, once."""
-    files = AnatomyFiles(*(folder / f"{name}.nii.gz" for name in ("t1w", "gm", "wm", "csf")), folder / "to_mni.txt")
+    t1w_path, gm, wm, csf = (folder / f"{name}.nii.gz" for name in ("t1w", "gm", "wm", "csf"))
+    files = AnatomyFiles(t1w_path, gm, wm, csf, folder / "to_mni.txt")
     if files.t1w_to_mni.exists():
         return files
     folder.mkdir(parents=True, exist_ok=True)

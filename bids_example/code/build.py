@@ -2,9 +2,7 @@
 
     python bids_example/code/build.py --s1-t1w S1/T1w.nii.gz --colin27-t1w ch2.nii.gz --colin27-montage montage.elc
 
-The heads: S1 from the source distribution of pycortex 1.4.0 (`filestore/db/S1/anatomicals/raw.nii.gz`), Colin27 from Debian's
-package mricron-data (`/usr/share/mricron/templates/ch2.nii.gz`). The montage, with Colin27's published fiducials, is
-`mne/channels/data/montages/colin27_1005.elc` (or `standard_1005.elc`) in mne. The same files and version give the same bytes.
+README.md beside this folder says where the three files come from. The same files and version give the same bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ SITE_A = Protocol(2.5, (0.0132, 0.0305, 0.0478), 4.0, 10.0, (56, 56), 33, TSNR, 
 SITE_B = Protocol(2.8, (0.0120, 0.0290, 0.0460), 4.0, 10.0, (54, 56), 33, TSNR, QUANTUM, 0.025)
 
 MOVED = rigid(np.array([-6.0, -36.0, 18.5]), np.deg2rad([10.0, 5.0, -6.5]), np.zeros(3))
-"""Where Colin27 is put: 4 x 4, template world to the scanner of site B (RAS mm). Without it the head would lie in MNI space."""
+"""Where Colin27 is put: 4 x 4, template world to the scanner of site B (RAS mm). It lies in MNI space as published."""
 FIDUCIALS = {"Nz": "NAS", "Iz": "INI", "LPA": "LPA", "RPA": "RPA"}
 
 
@@ -64,7 +62,7 @@ def moved_head(source: Path, out: Path) -> None:
     image = load_nifti(source)
     data = np.squeeze(read_data(image))
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in data.shape], indexing="ij")).reshape(3, -1).T
-    box = apply_affine(MOVED @ image.affine, corners)
+    box = apply_affine(MOVED @ Grid.of(image).affine_ras_mm, corners)
     low, high = np.floor(box.min(axis=0)), np.ceil(box.max(axis=0))
     affine = np.diag([-1.0, 1.0, 1.0, 1.0])
     affine[:3, 3] = high[0], low[1], low[2]
@@ -115,16 +113,21 @@ def request(person: Person, out: Path, fiducials: Path | None) -> Request:
     )
 
 
+def prepared(t1w: Path, scratch: Path) -> AnatomyFiles:
+    """Make tissue maps and normalisation of a head."""
+    return AnatomyFiles.of(t1w, gm=None, wm=None, csf=None, t1w_to_mni=None, scratch=scratch, seed=SEED)
+
+
 def build(s1: Path, colin27: Path, montage: Path, out: Path, scratch: Path) -> None:
     """Write both participants."""
     first = scratch / "s1.nii.gz"
     image = load_nifti(s1)
     save_small(first, np.asarray(image.dataobj), Grid.of(image))
-    simulate(request(SUB_01, out, None), AnatomyFiles.of(first, None, None, None, None, scratch / "01", SEED))
+    simulate(request(SUB_01, out, None), prepared(first, scratch / "01"))
     second, fiducials = scratch / "colin27.nii.gz", scratch / "fiducials.tsv"
     moved_head(colin27, second)
     published_fiducials(montage, fiducials)
-    simulate(request(SUB_02, out, fiducials), AnatomyFiles.of(second, None, None, None, None, scratch / "02", SEED))
+    simulate(request(SUB_02, out, fiducials), prepared(second, scratch / "02"))
     folder = out / "derivatives" / "truth" / "sub-02" / "anat"
     save_itk_affines(folder / "sub-02_from-Colin27_to-T1w_mode-image_desc-truth_xfm.txt", [np.linalg.inv(MOVED)])
 

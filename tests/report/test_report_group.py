@@ -148,4 +148,4 @@ def test_nobody_is_left(tmp_path: Path, participant: Make) -> None:
     person = participant("n", target_status=Status.ABSTAIN, beam_status=Status.ABSTAIN)
     arguments = arguments_of([person], tmp_path)
     write_group_report(**arguments)
-    assert "No site was given out." in arguments["out_html"].read_text()
+    assert "No target and no Beam F3 point was given out." in arguments["out_html"].read_text()

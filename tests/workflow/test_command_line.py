@@ -79,7 +79,18 @@ def test_dry_run_shows_the_plan_and_the_jobs(tmp_path: Path) -> None:
 
 
 def test_plain_snakemake_runs_the_same_workflow(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2", "--dry-run", "--quiet", "rules"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        ROOT / "Snakefile",
+        "--cores",
+        "2",
+        "--dry-run",
+        "--quiet",
+        "rules",
+    ]
     command += ["--directory", tmp_path, "--config", f"bids_dir={EXAMPLE}", f"output_dir={tmp_path / 'out'}"]
     result = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr

@@ -68,7 +68,10 @@ def test_outputs_hold_no_path_of_the_machine(whole: Finished) -> None:
 
 def test_descriptions_name_the_whole_chain(whole: Finished) -> None:
     chains = {
-        name: [item["Name"] for item in json.loads((whole.output_dir / name / "dataset_description.json").read_text())["GeneratedBy"]]
+        name: [
+            item["Name"]
+            for item in json.loads((whole.output_dir / name / "dataset_description.json").read_text())["GeneratedBy"]
+        ]
         for name in ("tmsprep-builtin", "tedana", "tmsprep")
     }
     assert chains["tmsprep"][0] == "tmsprep"

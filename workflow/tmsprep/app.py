@@ -80,13 +80,27 @@ def run_app(words: Sequence[str]) -> int:
         """
         from tmsprep.session import Session
 
-        folders = {"bids_dir": bids_dir.resolve(), "output_dir": output_dir.resolve()}
+        folders = {"bids_dir": bids_dir.resolve(), "output_dir": output_dir.resolve()} | absolute_paths(settings)
         given: dict[str, Any] = vars(settings) | folders
         options = Options(**given)
         return Session(options, execution, frozenset(levels or (Level.PARTICIPANT,)), tuple(rest)).run()
 
     result = app(own)
     return result if isinstance(result, int) else 0
+
+
+def absolute_paths(settings: Settings) -> dict[str, Any]:
+    """Return the settings that name files, made absolute: Snakemake runs in the work folder."""
+    paths = {name: value.resolve() for name, value in vars(settings).items() if isinstance(value, Path)}
+    circuit = Path(settings.circuit)
+    derivatives = tuple(absolute_derivatives(word) for word in settings.derivatives)
+    return paths | {"circuit": str(circuit.resolve()) if circuit.is_file() else settings.circuit, "derivatives": derivatives}
+
+
+def absolute_derivatives(word: str) -> str:
+    """Return NAME=PATH with an absolute path."""
+    name, separator, path = word.partition("=")
+    return f"{name}={Path(path).resolve()}" if separator else word
 
 
 def split_words(words: list[str]) -> tuple[list[str], list[str]]:

@@ -57,6 +57,8 @@ class Settings:
     """Existing derivatives to use, as NAME=PATH (``fmriprep=PATH``)."""
     circuit: str = "sgacc"
     """A shipped circuit by name (``tmsprep circuits list``), or the path of a NIfTI map."""
+    circuit_space: str = "MNI152NLin6Asym"
+    """The template space of a circuit given by path without metadata."""
     force_polarity: bool = False
     """Accept a circuit map whose sign looks inverted. Recorded in the result."""
     method: Method = Method.TIMECOURSE

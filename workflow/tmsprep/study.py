@@ -280,7 +280,8 @@ def check_options(options: Options) -> None:
         raise InputError("there is no such folder", where=options.bids_dir, expected="a BIDS dataset")
     if options.output_dir.resolve() == options.bids_dir.resolve():
         raise ConfigurationError("the output folder is the dataset itself", action="choose another output folder")
-    if options.preproc is Preprocessing.FMRIPREP and existing_derivatives(options) is None:
+    existing = existing_derivatives(options)
+    if options.preproc is Preprocessing.FMRIPREP and existing is None:
         raise ConfigurationError(
             "this version does not start fMRIPrep itself",
             where="--preproc fmriprep",

@@ -33,12 +33,8 @@ class Anatomy(Enum):
     GM = Item("anat/{anat}_label-GM_probseg.nii.gz", "always written")
     WM = Item("anat/{anat}_label-WM_probseg.nii.gz", "always written")
     CSF = Item("anat/{anat}_label-CSF_probseg.nii.gz", "always written")
-    T1W_TO_MNI = Item(
-        f"anat/{{anat}}_from-T1w_to-{TEMPLATE}_mode-image_xfm.h5", f"--output-spaces {TEMPLATE}"
-    )
-    MNI_TO_T1W = Item(
-        f"anat/{{anat}}_from-{TEMPLATE}_to-T1w_mode-image_xfm.h5", f"--output-spaces {TEMPLATE}"
-    )
+    T1W_TO_MNI = Item(f"anat/{{anat}}_from-T1w_to-{TEMPLATE}_mode-image_xfm.h5", f"--output-spaces {TEMPLATE}")
+    MNI_TO_T1W = Item(f"anat/{{anat}}_from-{TEMPLATE}_to-T1w_mode-image_xfm.h5", f"--output-spaces {TEMPLATE}")
 
 
 class Functional(Enum):

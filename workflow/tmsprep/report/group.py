@@ -148,7 +148,7 @@ class Member:
 
     def row(self) -> dict[str, object]:
         """Return the row of the table."""
-        plain = {name: value for name, value in asdict(self).items() if name in COLUMNS}
+        plain: dict[str, object] = {name: value for name, value in asdict(self).items() if name in COLUMNS}
         for name in ("target", "entry", "beamf3"):
             plain |= _columns(name, getattr(self, f"{name}_ras_mm"))
         for name in ("target_mni", "beamf3_mni"):

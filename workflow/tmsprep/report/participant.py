@@ -304,7 +304,8 @@ def _fiducial_table(landmarks: dict[str, Fiducial]) -> Table:
 
 
 def _quality(run: Run) -> list[facts.Pair]:
-    return facts.other_values(run.summary, ("Warnings",))
+    known = ["Warnings", *(["MeanFD"] if "MeanFD_mm" in run.summary else [])]
+    return facts.other_values(run.summary, known)
 
 
 def _minutes_note(sites: Sites, runs: Sequence[Run]) -> str:

@@ -17,6 +17,8 @@ from tmsprep.records import Point
 
 _INK = "#0a0b0c"
 """Stands for the page's text colour; replaced by ``currentColor`` when the SVG is written."""
+_OUTLINE = "#80878f"
+"""Seen on a light and on a dark ground."""
 _BLUE, _ORANGE = "#2f7fd6", "#d9730d"
 _SETTINGS: Any = {
     "svg.hashsalt": "tmsprep",
@@ -154,6 +156,8 @@ def strip_plot(groups: Sequence[Sequence[float]], unit_label: str, name: str) ->
             axes.scatter(values, level + offset, marker=shape, s=20, facecolors="none", edgecolors=colour, linewidths=1.2)
             if values:
                 axes.plot([np.median(values)] * 2, [level - 0.35, level + 0.35], color=_INK, linewidth=1.6)
+        axes.set_xlim(0, max((max(values) for values in groups if values), default=0.0) * 1.08 or 1.0)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_yticks(range(len(groups), 0, -1), [str(number) for number in range(1, len(groups) + 1)])
         axes.set_ylim(0.4, len(groups) + 0.6)
         axes.set_ylabel("site")
@@ -162,7 +166,7 @@ def strip_plot(groups: Sequence[Sequence[float]], unit_label: str, name: str) ->
 
 
 def glass_brain(groups: Sequence[Sequence[Point]], label: str, name: str) -> str:
-    """Draw points (MNI mm) on a schematic brain outline, seen from the side, from behind and from above.
+    """Draw points (MNI mm) on a schematic brain outline, seen from behind, from the side and from above.
 
     The outline is nilearn's drawing; it helps the eye and is not one of the templates' surfaces.
     """
@@ -170,6 +174,7 @@ def glass_brain(groups: Sequence[Sequence[Point]], label: str, name: str) -> str
 
     mpl.use("agg")
     from matplotlib import pyplot, rc_context
+    from matplotlib.patches import PathPatch
     from matplotlib.text import Text
     from nilearn.plotting import plot_glass_brain
 
@@ -190,6 +195,8 @@ def glass_brain(groups: Sequence[Sequence[Point]], label: str, name: str) -> str
             for text in figure.findobj(Text):
                 text.set_color(_INK)
                 text.set_bbox(None)
+            for outline in figure.findobj(PathPatch):
+                outline.set_edgecolor(_OUTLINE)
             return _svg(figure, label, name)
         finally:
             pyplot.close(figure)

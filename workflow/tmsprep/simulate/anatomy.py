@@ -32,7 +32,15 @@ class AnatomyFiles:
 
     @classmethod
     def of(
-        cls, t1w: Path, gm: Path | None, wm: Path | None, csf: Path | None, t1w_to_mni: Path | None, scratch: Path, seed: int
+        cls,
+        t1w: Path,
+        *,
+        gm: Path | None,
+        wm: Path | None,
+        csf: Path | None,
+        t1w_to_mni: Path | None,
+        scratch: Path,
+        seed: int,
     ) -> AnatomyFiles:
         """Take the files that the user gave, or run the stages that make them.
 
@@ -77,7 +85,7 @@ def _tissue(path: Path, grid: Grid) -> NDArray[np.float32]:
         raise InputError(
             f"values from {data.min():.3g} to {data.max():.3g}", where=path, expected="probabilities from 0 to 1"
         )
-    if Grid.of(image).shape == grid.shape and np.allclose(image.affine, grid.affine_ras_mm, atol=1e-3):
+    if Grid.of(image).shape == grid.shape and np.allclose(Grid.of(image).affine_ras_mm, grid.affine_ras_mm, atol=1e-3):
         return data
     return resample(data, np.asarray(image.affine, dtype=np.float64), grid, order=1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,7 +20,13 @@ Distortion = Literal["none", "phasediff", "epi"]
 
 
 def protocol_of(
-    repetition_time_s: float, echo_times_ms: list[float], voxel_mm: float, minutes: float, tsnr: float, quantum: float
+    *,
+    repetition_time_s: float,
+    echo_times_ms: Sequence[float],
+    voxel_mm: float,
+    minutes: float,
+    tsnr: float,
+    quantum: float,
 ) -> Protocol:
     """Return the protocol for the options that a user gives."""
     in_plane = 2 * round(FIELD_OF_VIEW_MM[0] / voxel_mm / 2)
@@ -130,7 +137,14 @@ def command(
         site=site,
         sessions=tuple(sessions) if sessions else (None,),
         task=task,
-        protocol=protocol_of(repetition_time_s, list(echo_times_ms), voxel_mm, minutes, tsnr, quantum),
+        protocol=protocol_of(
+            repetition_time_s=repetition_time_s,
+            echo_times_ms=echo_times_ms,
+            voxel_mm=voxel_mm,
+            minutes=minutes,
+            tsnr=tsnr,
+            quantum=quantum,
+        ),
         circuit=circuit,
         search_mask=search_mask,
         conditions=Conditions(mean_fd_mm, distortion != "none", non_steady_volumes, surround_mm),
@@ -141,7 +155,7 @@ def command(
     from tmsprep.simulate.anatomy import AnatomyFiles
 
     with tempfile.TemporaryDirectory(prefix="tmsprep-simulate-") as scratch:
-        files = AnatomyFiles.of(t1w, gm, wm, csf, t1w_to_mni, Path(scratch), seed)
+        files = AnatomyFiles.of(t1w, gm=gm, wm=wm, csf=csf, t1w_to_mni=t1w_to_mni, scratch=Path(scratch), seed=seed)
         person = simulate(request, files)
     target = ", ".join(f"{value:.1f}" for value in person.hot_spot.target_ras_mm)
     print(f"sub-{request.label}: true target at {target} mm (scanner RAS of the T1w); see {out}", file=sys.stderr)

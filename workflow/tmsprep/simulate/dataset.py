@@ -233,7 +233,7 @@ def _write_run_truth(truth: Path, names: Names, run: Run) -> None:
     table = pd.DataFrame(motion.parameters, columns=["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"])
     table["framewise_displacement"] = motion.framewise_displacement_mm()
     write_tsv(folder / f"{stem}_desc-truth_motion.tsv", table)
-    times = (np.arange(run.protocol.volumes) + 0.5) * run.protocol.repetition_time_s
+    times = run.scene.motion.times_s
     columns = np.hstack([-run.scene.bold.at(times), run.scene.artefacts.at(times)])
     header = [f"bold: {name}" for name in run.scene.bold.names] + [f"s0: {name}" for name in run.scene.artefacts.names]
     write_tsv(folder / f"{stem}_desc-truth_sources.tsv", pd.DataFrame(columns.astype(float), columns=header), decimals=4)

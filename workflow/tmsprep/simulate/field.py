@@ -1,7 +1,7 @@
 """Off-resonance: what it does to an echo-planar image.
 
-Convention of SDCFlows and BIDS: with ``PhaseEncodingDirection`` "j" and total readout time T, what lies at voxel index y shows
-up at ``y + f T`` for an off-resonance of f Hz, its brightness divided by the local stretch; with "j-", at ``y - f T``.
+Convention of SDCFlows and BIDS: with ``PhaseEncodingDirection`` "j" and total readout time T, what lies at voxel index y
+shows up at ``y + f T`` for an off-resonance of f Hz, its brightness divided by the local stretch; with "j-", at ``y - f T``.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from tmsprep.spaces import Grid, apply_affine, voxel_sizes
 
 Array = NDArray[np.float64]
 Map = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,17 @@ GREY = Tissue(1.0, 0.055)
 WHITE = Tissue(0.88, 0.048)
 FLUID = Tissue(1.20, 0.150)
 SCALP = Tissue(0.16, 0.022)
-"""T2* of grey and white matter: between 3 T values of Wansapura 1999 (doi:10.1002/(SICI)1522-2586(199904)9:4<531::AID-JMRI4>3.0.CO;2-L;
-about 42 to 52 and 45 to 48 ms) and of Peters 2007 (doi:10.1016/j.mri.2007.02.014; 66 and 53 ms). The relative signals are choices that
-give the look of EPI: white matter darker than grey, fluid bright by its long T2* and inflow, scalp faint by fat suppression."""
+"""T2* of grey and white matter lies between the 3 T values of Wansapura 1999 (J Magn Reson Imaging 9:531-538; about 42 to 52
+and 45 to 48 ms) and of Peters 2007 (doi:10.1016/j.mri.2007.02.014; 66 and 53 ms). The relative signals are choices that give
+the look of EPI: white matter darker than grey, fluid bright by its long T2* and inflow, scalp faint by fat suppression."""
 
 DROPOUT_SITES_MNI_MM = (
     ((0.0, 32.0, -24.0), 15.0, 22.0),
     ((52.0, -24.0, -30.0), 13.0, 18.0),
     ((-52.0, -24.0, -30.0), 13.0, 18.0),
 )
-"""Centre (MNI152NLin2009cAsym mm), standard deviation (mm) and peak extra R2* (1/s): above the sphenoid sinus, and above each petrous bone."""
+"""Centre (MNI152NLin2009cAsym mm), standard deviation (mm) and peak extra R2* (1/s): above the sphenoid sinus and above each
+petrous bone."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Head:
     grey: Map
     white: Map
     fluid: Map
-    inside: NDArray[np.bool_]
+    inside: Mask
     """Voxels that give signal."""
 
     def points_ras_mm(self) -> Array:
@@ -77,27 +79,29 @@ def regrid(data: NDArray[np.float32], affine_ras_mm: Array, grid: Grid) -> Map:
     return values.reshape(grid.shape).astype(np.float32)
 
 
-def head_mask(t1w: NDArray[np.float32]) -> NDArray[np.bool_]:
+def head_mask(t1w: Map) -> Mask:
     """Return the filled head of a T1w image: Otsu's threshold lowered, largest part, closed and filled."""
     from skimage.filters import threshold_otsu
 
     smooth = ndimage.gaussian_filter(t1w, 1.0)
     bright = smooth > 0.35 * threshold_otsu(smooth[smooth > 0])
-    bright = ndimage.binary_opening(bright, iterations=1)
-    labels, count = ndimage.label(bright)
-    if count > 1:
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0
-        bright = labels == int(sizes.argmax())
-    padded = np.pad(bright, 6)
-    closed = ndimage.binary_closing(padded, iterations=5)[6:-6, 6:-6, 6:-6] | bright
+    bright = _largest_part(np.asarray(ndimage.binary_opening(bright, iterations=1), dtype=bool))
+    closed = np.asarray(ndimage.binary_closing(np.pad(bright, 6), iterations=5), dtype=bool)[6:-6, 6:-6, 6:-6] | bright
     for axis in range(3):
-        closed = np.stack([ndimage.binary_fill_holes(plane) for plane in np.moveaxis(closed, axis, 0)])
-        closed = np.moveaxis(closed, 0, axis)
-    return np.asarray(closed, dtype=bool)
+        planes = [np.asarray(ndimage.binary_fill_holes(plane), dtype=bool) for plane in np.moveaxis(closed, axis, 0)]
+        closed = np.moveaxis(np.stack(planes), 0, axis)
+    return closed
 
 
-def canonical_grid(affine_ras_mm: Array, mask: NDArray[np.bool_], spacing_mm: float, margin_mm: float = 6.0) -> Grid:
+def _largest_part(mask: Mask) -> Mask:
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    ndimage.label(mask, output=labels)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return labels == int(sizes.argmax())
+
+
+def canonical_grid(affine_ras_mm: Array, mask: Mask, spacing_mm: float, margin_mm: float = 6.0) -> Grid:
     """Return a grid along R, A, S that holds a mask."""
     points = apply_affine(affine_ras_mm, np.argwhere(mask))
     low, high = points.min(axis=0) - margin_mm, points.max(axis=0) + margin_mm
@@ -107,9 +111,7 @@ def canonical_grid(affine_ras_mm: Array, mask: NDArray[np.bool_], spacing_mm: fl
     return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
 
 
-def build_head(
-    t1w: Map, grey: Map, white: Map, fluid: Map, inside: NDArray[np.bool_], grid: Grid, dropout_ras_mm: Array
-) -> Head:
+def build_head(*, t1w: Map, grey: Map, white: Map, fluid: Map, inside: Mask, grid: Grid, dropout_ras_mm: Array) -> Head:
     """Turn maps on one grid into signal properties.
 
     Parameters
@@ -128,10 +130,10 @@ def build_head(
     relative = np.clip(t1w / white_level, 0, 0.7)  # fat, the brightest, is suppressed
     other = (1 - brain) * np.where(inside, relative, 0) * SCALP.s0
     parts = ((GREY, grey * GREY.s0), (WHITE, white * WHITE.s0), (FLUID, fluid * FLUID.s0), (SCALP, other))
-    s0 = sum(amount for _, amount in parts)
-    weighted = sum(tissue.r2star * amount for tissue, amount in parts)
+    s0 = np.sum([amount for _, amount in parts], axis=0)
+    weighted = np.sum([tissue.r2star * amount for tissue, amount in parts], axis=0)
     r2star = weighted / np.maximum(s0, 1e-6) + _dropout(grid, dropout_ras_mm)
-    gives_signal = s0 > 0.01
+    gives_signal = np.asarray(s0 > 0.01)
     return Head(
         grid,
         np.where(gives_signal, s0 * _receive_field(grid, inside), 0).astype(np.float32),
@@ -153,7 +155,7 @@ def _dropout(grid: Grid, centres_ras_mm: Array) -> Array:
     return extra.reshape(grid.shape)
 
 
-def _receive_field(grid: Grid, inside: NDArray[np.bool_]) -> Array:
+def _receive_field(grid: Grid, inside: Mask) -> Array:
     """Return the sensitivity of a coil array, 0.85 in the centre to 1.25 at the surface, smooth."""
     depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=voxel_sizes(grid.affine_ras_mm))
     smooth = ndimage.gaussian_filter(np.asarray(depth)[1:-1, 1:-1, 1:-1], 8.0 / voxel_sizes(grid.affine_ras_mm))

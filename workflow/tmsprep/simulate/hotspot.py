@@ -98,7 +98,7 @@ def draw_hot_spot(
     if not allowed.any():
         raise ProcessingError(
             "no grey matter in the search mask fulfils the conditions for a hot spot",
-            expected=f"grey matter {EDGE_MM:.0f} mm inside the mask, {DEPTH_MM[0]:.0f} to {DEPTH_MM[1]:.0f} mm under the scalp",
+            expected=f"grey matter {EDGE_MM} mm inside the mask, {DEPTH_MM[0]} to {DEPTH_MM[1]} mm under the scalp",
             action="look at the tissue maps and the registration to the template",
         )
     centre = points[allowed][generator.integers(int(allowed.sum()))]

@@ -58,7 +58,7 @@ def draw_motion(
 
     Pitch and vertical shift move most, as in supine heads.
     """
-    times = (np.arange(volumes) + 0.5) * repetition_time_s
+    times = (np.arange(volumes, dtype=np.float64) + 0.5) * repetition_time_s
     scale = np.array([0.4, 0.6, 1.0, 0.016, 0.007, 0.007])
     walk = np.cumsum(generator.standard_normal((volumes, 6)), axis=0)
     smooth = np.apply_along_axis(lambda column: np.convolve(column, np.ones(7) / 7, mode="same"), 0, walk)

@@ -108,7 +108,7 @@ def make_participant(label: str, anatomy: Anatomy, search: SearchMask, seed: int
     )
     inside = regrid(mask.astype(np.float32), affine, grid) > 0.5
     dropout = anatomy.frames.of_2009c([site[0] for site in DROPOUT_SITES_MNI_MM])
-    head = build_head(t1w, grey, white, fluid, inside, grid, dropout)
+    head = build_head(t1w=t1w, grey=grey, white=white, fluid=fluid, inside=inside, grid=grid, dropout_ras_mm=dropout)
     hot_spot = draw_hot_spot(head, inside, anatomy.frames, search, generator_for(seed, label, "hot spot"))
     return Participant(label, head, anatomy.frames, hot_spot, seed)
 
@@ -136,6 +136,7 @@ class Conditions:
 
 def prepare_scene(
     person: Participant,
+    *,
     protocol: Protocol,
     conditions: Conditions,
     circuit: Circuit,
@@ -155,12 +156,12 @@ def prepare_scene(
     bold = bold_sources(
         person.head,
         person.frames,
-        circuit,
-        search,
-        person.hot_spot,
-        protocol.duration_s,
-        person.generator("places"),
-        person.generator(run, "time courses"),
+        circuit=circuit,
+        search=search,
+        hot_spot=person.hot_spot,
+        duration_s=protocol.duration_s,
+        places=person.generator("places"),
+        times=person.generator(run, "time courses"),
     )
     artefacts = artefact_sources(person.head, motion, protocol.duration_s, person.generator(run, "artefacts"))
     field = _field(person) if conditions.distorted else None

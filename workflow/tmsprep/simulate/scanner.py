@@ -92,13 +92,15 @@ class Scanner:
         if self._scene.field is None:
             return np.zeros(self._grid.shape, dtype=np.float32)
         points = apply_affine(np.linalg.inv(self._scene.head_to_scanner), self._grid.points_ras_mm())
-        return self._scene.field.at(points).reshape(self._grid.shape).astype(np.float32)
+        return np.asarray(self._scene.field.at(points), dtype=np.float32).reshape(self._grid.shape)
 
     def voxel_map(self, values: Map) -> Map:
         """Return a map of the head (on its grid) as the voxels at rest see it."""
         blurred = ndimage.gaussian_filter(values, self._sigma, mode="constant", truncate=3.0)
         coordinates, _ = self._coordinates(self._scene.head_to_scanner, PHASE_ENCODING_SIGN)
-        return ndimage.map_coordinates(blurred, coordinates, order=1, mode="constant").reshape(self._grid.shape)
+        return np.asarray(ndimage.map_coordinates(blurred, coordinates, order=1, mode="constant"), dtype=np.float32).reshape(
+            self._grid.shape
+        )
 
     def _volume(self, index: int, head_to_scanner: Array) -> list[Map]:
         start = index * self._protocol.repetition_time_s
@@ -113,7 +115,7 @@ class Scanner:
     def _excess(self) -> Map:
         """Return the surplus of the very first volume: the longer T1, the larger (fluid most)."""
         head = self._scene.head
-        return (0.2 + 0.15 * head.grey + 0.5 * head.fluid)[head.inside]
+        return (0.2 + 0.15 * head.grey + 0.5 * head.fluid)[head.inside].astype(np.float32)
 
     def _slice_of_points(self, head_to_scanner: Array) -> NDArray[np.intp]:
         """Return in which slice each point of the head lies, (n,)."""
@@ -151,4 +153,4 @@ def add_noise(signal: Map, sigma: float, generator: np.random.Generator) -> Map:
     """Return the magnitude of a signal with complex Gaussian noise of SD `sigma` in each channel: Rician."""
     real = signal + generator.normal(0, sigma, signal.shape).astype(np.float32)
     imaginary = generator.normal(0, sigma, signal.shape).astype(np.float32)
-    return np.hypot(real, imaginary)
+    return np.hypot(real, imaginary, dtype=np.float32)

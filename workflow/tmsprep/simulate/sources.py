@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from tmsprep.simulate.frames import HeadFrames
 from tmsprep.simulate.head import Head
-from tmsprep.simulate.hotspot import HotSpot, Patch
+from tmsprep.simulate.hotspot import HotSpot
 from tmsprep.simulate.motion import Motion
 from tmsprep.simulate.networks import NETWORKS
 from tmsprep.spaces import voxel_sizes
@@ -75,6 +75,7 @@ def bump(points_ras_mm: Array, centre_ras_mm: Array, fwhm_mm: float) -> Array:
 def bold_sources(
     head: Head,
     frames: HeadFrames,
+    *,
     circuit: Circuit,
     search: SearchMask,
     hot_spot: HotSpot,
@@ -159,7 +160,7 @@ def artefact_sources(head: Head, motion: Motion, duration_s: float, generator: n
     Sources
         Maps over ``head.points_ras_mm()``.
     """
-    time = np.arange(int(np.ceil((duration_s + 30) / STEP_S))) * STEP_S
+    time: Array = np.arange(int(np.ceil((duration_s + 30) / STEP_S)), dtype=np.float64) * STEP_S
     rim = _rim(head)
     fluid = head.fluid[head.inside].astype(np.float64)
     poses = motion.parameters_at(time)
@@ -199,8 +200,8 @@ def _rim(head: Head) -> Array:
     """Return 1 at the brain's surface, falling inwards and outwards with 6 mm."""
     brain = (head.grey + head.white + head.fluid) > 0.5
     sampling = voxel_sizes(head.grid.affine_ras_mm)
-    within = ndimage.distance_transform_edt(brain, sampling=sampling)
-    without = ndimage.distance_transform_edt(~brain, sampling=sampling)
+    within = np.asarray(ndimage.distance_transform_edt(brain, sampling=sampling))
+    without = np.asarray(ndimage.distance_transform_edt(~brain, sampling=sampling))
     return np.exp(-np.maximum(within, without)[head.inside] / 6.0)
 
 

@@ -48,7 +48,14 @@ def simulate(request: Request, files: AnatomyFiles) -> Participant:
     for index, session in enumerate(request.sessions):
         names = dataset.Names(request.label, session, request.task)
         stream = f"session {session or 'only'}"
-        scene, grid = prepare_scene(person, request.protocol, request.conditions, circuit, search, stream)
+        scene, grid = prepare_scene(
+            person,
+            protocol=request.protocol,
+            conditions=request.conditions,
+            circuit=circuit,
+            search=search,
+            run=stream,
+        )
         run = acquire(person, scene, request.protocol, grid, stream)
         if index == 0:
             dataset.write_t1w(request.out, names, files.t1w)

@@ -197,7 +197,10 @@ def report() -> None:
     print_shift("left DLPFC", np.linalg.norm(moved - points, axis=1)[distances <= DLPFC_RADIUS_MM])
     there = Transform.load(transform_path(NLIN6, NLIN2009C)).pull_points(moved)
     print_shift("round trip, brain", np.linalg.norm(there - points, axis=1))
-    for name, transform in (("equated", Transform.identity()), ("transformed", Transform.load(transform_path(NLIN6, NLIN2009C)))):
+    for name, transform in (
+        ("equated", Transform.identity()),
+        ("transformed", Transform.load(transform_path(NLIN6, NLIN2009C))),
+    ):
         print(f"{name}: correlation in the brain {correlation(transform):.4f}, Dice of brain masks {dice(transform):.4f}")
 
 

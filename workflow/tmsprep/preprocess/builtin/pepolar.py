@@ -1,8 +1,8 @@
 """A field map from two echo-planar images with opposite phase encoding.
 
 One field displaces the two oppositely: the field is sought that makes the two unwarped images alike (least squares,
-Gauss-Newton, coarse to fine), as in Andersson et al. 2003 (doi:10.1016/S1053-8119(03)00336-7); the discretisation on voxels follows
-the idea of Ruthotto et al. 2012 (doi:10.1088/0031-9155/57/18/5715).
+Gauss-Newton, coarse to fine), as in Andersson et al. 2003 (doi:10.1016/S1053-8119(03)00336-7); the discretisation on
+voxels follows the idea of Ruthotto et al. 2012 (doi:10.1088/0031-9155/57/18/5715).
 """
 
 from __future__ import annotations
@@ -105,10 +105,9 @@ def _moved(image: Volume, axis: int, shift: Array) -> tuple[Array, Array]:
 def _derivative(shape: tuple[int, ...], axis: int) -> sparse.csr_matrix:
     """Return central differences along one axis as a sparse matrix on flat volumes."""
     size = shape[axis]
-    one = sparse.eye(size, k=1).tolil() * 0.5 - sparse.eye(size, k=-1).tolil() * 0.5
-    one = sparse.lil_matrix(one)
+    one = sparse.lil_matrix(0.5 * (sparse.eye(size, k=1) - sparse.eye(size, k=-1)))
     one[0, :2], one[-1, -2:] = [-1, 1], [-1, 1]
-    return _on_axis(one.tocsr(), shape, axis)
+    return _on_axis(sparse.csr_matrix(one), shape, axis)
 
 
 def _on_axis(matrix: sparse.csr_matrix, shape: tuple[int, ...], axis: int) -> sparse.csr_matrix:

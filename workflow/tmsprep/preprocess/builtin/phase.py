@@ -78,7 +78,8 @@ def unwrap(phase_rad: Volume, magnitude: Volume, mask: NDArray[np.bool_], affine
         for name, volume in (("phase", phase_rad), ("magnitude", magnitude), ("mask", mask)):
             save_nifti(paths[name], volume, affine_ras_mm, xform_code=SCANNER)
         unwrapping = UnwrapPhase()
-        unwrapping.inputs.trait_set(**{name: str(path) for name, path in paths.items()})
+        for name, path in paths.items():
+            setattr(unwrapping.inputs, name, path)
         unwrapping.inputs.environ = {"FSLOUTPUTTYPE": "NIFTI"}
         try:
             unwrapping.run(cwd=folder)
