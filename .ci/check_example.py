@@ -14,6 +14,7 @@ GOAL_MM = 4.0
 
 
 def main(output: Path, dataset: Path) -> None:
+    """Print what is found; end with a non-zero status where a check fails."""
     targets = pd.read_csv(output / "tmsprep" / "group_targets.tsv", sep="\t").set_index("participant_id")
     truth = pd.read_csv(dataset / "derivatives" / "truth" / "targets.tsv", sep="\t").set_index("participant_id")
     problems: list[str] = []

@@ -24,6 +24,7 @@ from tmsprep import stages
 from tmsprep.errors import InputError
 from tmsprep.files import read_json, read_tsv, write_json, write_tsv
 from tmsprep.records import Status
+from tmsprep.report.facts import Marker, with_marker_reasons
 from tmsprep.report.participant import write_participant_report
 
 Make = Callable[..., Participant]
@@ -198,6 +199,13 @@ def test_the_worse_of_result_and_marker_decides(participant: Make) -> None:
     text = whole_text(tree(page(arguments)))
     assert "Circuit target: use with caution (caution)" in text
     assert "the coil would lie on an ear" in text
+
+
+def test_reasons_of_result_and_marker_are_told_once() -> None:
+    first, second = "two; parts", "two"
+    marker = Marker("circuit", Status.CAUTION, f"{first}; {second}; more; {second}", None, None, None, None)
+    assert with_marker_reasons((first, second), marker) == (first, second, "more")
+    assert with_marker_reasons((), None) == ()
 
 
 def test_single_echo_participant(participant: Make) -> None:

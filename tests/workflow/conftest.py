@@ -107,7 +107,7 @@ def strip_skull(folder: Path) -> None:
     image = nib.load(path)
     data = np.asanyarray(image.dataobj)
     bright = np.argwhere(data > np.percentile(data, 80))
-    middle = nib.affines.apply_affine(image.affine, bright).mean(axis=0) + [0, 0, 30]
+    middle = nib.affines.apply_affine(image.affine, bright).mean(axis=0) + np.array([0, 0, 30])
     points = nib.affines.apply_affine(image.affine, np.argwhere(np.ones(data.shape[:3], dtype=bool)))
     inside = (((points - middle) / [65, 80, 60]) ** 2).sum(axis=1) < 1
     kept = np.where(inside.reshape(data.shape[:3]), data, 0).astype(data.dtype)

@@ -290,3 +290,14 @@ def check_options(options: Options) -> None:
     for path in (options.bids_filter_file, options.fiducials):
         if path is not None and not path.is_file():
             raise InputError("the file is not there", where=path)
+    load_search_mask(options.search_mask)
+    weights = resolve(*circuit_of(options), options.circuit_space)
+    require_polarity(weights, force=options.force_polarity)
+
+
+def circuit_of(options: Options) -> tuple[str, Path | None]:
+    """Return the circuit's name, and its file where it has one: the user's own, or a shipped circuit's fetched image."""
+    path = Path(options.circuit)
+    if path.name.endswith((".nii.gz", ".nii", ".json")):
+        return path.name.split(".")[0], path
+    return options.circuit, cached_image(load_circuit(options.circuit))

@@ -52,7 +52,8 @@ class Marker:
 
     label: str
     status: Status
-    reasons: tuple[str, ...]
+    reasons: str
+    """As the table has them: joined by semicolons."""
     target_ras_mm: Point | None
     target_mni_mm: Point | None
     entry_ras_mm: Point | None
@@ -71,18 +72,12 @@ def _marker(row: Mapping[Any, Any]) -> Marker:
     return Marker(
         label=str(row["target_label"]),
         status=status,
-        reasons=_sentences(row.get("reasons")),
+        reasons=reasons if isinstance(reasons := row.get("reasons"), str) else "",
         target_ras_mm=_row_point(row, "target"),
         target_mni_mm=_row_point(row, "target_mni"),
         entry_ras_mm=_row_point(row, "entry"),
         depth_mm=number(row.get("coil_cortex_depth_mm")),
     )
-
-
-def _sentences(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, str):
-        return ()
-    return tuple(part.strip() for part in re.split(r";\s+|\s\|\s", value) if part.strip())
 
 
 def _row_point(row: Mapping[Any, Any], name: str) -> Point | None:
@@ -176,9 +171,9 @@ def load_sites(target: Path, beamf3: Path, markers: Path) -> Sites:
         beamf3=beam,
         markers=tuple(rows),
         target_status=worst([result.status, *_statuses(circuit)]),
-        target_reasons=merged(result.reasons, circuit.reasons if circuit else ()),
+        target_reasons=with_marker_reasons(result.reasons, circuit),
         beamf3_status=worst([beam.status, *_statuses(scalp)]),
-        beamf3_reasons=merged(beam.reasons, scalp.reasons if scalp else ()),
+        beamf3_reasons=with_marker_reasons(beam.reasons, scalp),
     )
 
 
@@ -198,9 +193,13 @@ def _statuses(marker: Marker | None) -> list[Status]:
     return [marker.status] if marker else []
 
 
-def merged(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
-    """Return both lists without repetition, in order."""
-    return tuple(dict.fromkeys([*first, *second]))
+def with_marker_reasons(reasons: Sequence[str], marker: Marker | None) -> tuple[str, ...]:
+    """Return a result's reasons, then those that its marker adds; none twice."""
+    added = marker.reasons if marker else ""
+    for reason in sorted(reasons, key=len, reverse=True):  # a reason may hold a semicolon, or another reason
+        added = added.replace(reason, "")
+    parts = [part.strip() for part in re.split(r";(?:\s+|$)", added)]
+    return tuple(dict.fromkeys([*reasons, *(part for part in parts if part)]))
 
 
 def _same(first: Point | None, second: Point | None) -> bool:

@@ -23,10 +23,10 @@ from tmsprep.report.facts import (
     distance_mm,
     find_marker,
     load_markers,
-    merged,
     number,
     read_words,
     require_same_target,
+    with_marker_reasons,
     worst,
 )
 from tmsprep.report.page import render
@@ -205,7 +205,7 @@ def _member(name: str, site: str, marker_file: Path, target_file: Path, truths: 
         participant_id=name,
         site=site if site and site != "n/a" else _NO_SITE,
         status=status,
-        reasons=merged(result.reasons, circuit.reasons if circuit else ()),
+        reasons=with_marker_reasons(result.reasons, circuit),
         target_ras_mm=place,
         target_mni_mm=best.target_mni_mm if best else None,
         entry_ras_mm=circuit.entry_ras_mm if circuit and best else None,
@@ -222,7 +222,7 @@ def _member(name: str, site: str, marker_file: Path, target_file: Path, truths: 
 
 
 def _own_reasons(marker: Marker | None) -> tuple[str, ...]:
-    return marker.reasons if marker else ("the markers table has no Beam F3 row",)
+    return with_marker_reasons((), marker) if marker else ("the markers table has no Beam F3 row",)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,210 @@
+"""The brain mask of a whole head: the template's mask carried over, then fitted to the participant's own tissue.
+
+The carried-over mask is right to a few millimetres and tends to cut the crowns of gyri. It grows into adjoining tissue of
+the brightness of grey and white matter, and loses what hangs on it by a thin bridge (vessels, dura). Reference checks:
+``bench/brain_mask.py``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tmsprep.errors import ProcessingError
+from tmsprep.preprocess.builtin.affine import Head, register_affine
+from tmsprep.spaces import apply_affine, from_ants, save_itk_affines, to_ants, voxel_sizes
+from tmsprep.templates import Template
+
+Array = NDArray[np.float64]
+Volume = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
+
+REGISTRATION_MM = 2.0
+FOCUS_MM = 4.0
+"""The warp looks at the template's brain and this much around it."""
+GROWTH_MM = 4.0
+BRIDGE_MM = 2.0
+SULCUS_MM = 6.0
+VOLUME_RANGE_L = (0.8, 2.2)
+"""Intracranial tissue and cerebrospinal fluid of adults; the mask's volume must lie in it."""
+
+
+def extract_brain(head: Head, template: Template, *, seed: int) -> Mask:
+    """Return the brain mask on the head's grid.
+
+    Parameters
+    ----------
+    head
+        Bias-corrected T1w of a whole adult head.
+    template
+        Its head and brain mask.
+    seed
+        Of the registration's random sampling.
+
+    Raises
+    ------
+    ProcessingError
+        The registration failed, or the volume is not that of an adult brain.
+    """
+    first = carry_over_mask(head, template, seed=seed)
+    box = _box(first > 0.5, head, margin_mm=GROWTH_MM + SULCUS_MM + 4.0)
+    mask = np.zeros(head.data.shape, dtype=bool)
+    mask[box] = fit_to_tissue(head.data[box], first[box] > 0.5, voxel_sizes(head.affine_ras_mm))
+    require_adult_volume(mask, head)
+    return mask
+
+
+def require_adult_volume(mask: Mask, head: Head) -> None:
+    """Refuse a mask whose volume no adult brain has.
+
+    Raises
+    ------
+    ProcessingError
+        The volume is outside `VOLUME_RANGE_L`.
+    """
+    litres = float(mask.sum() * np.abs(np.linalg.det(head.affine_ras_mm[:3, :3])) * 1e-6)
+    low, high = VOLUME_RANGE_L
+    if not low < litres < high:
+        raise ProcessingError(
+            f"the brain mask has {litres:.2f} litres",
+            expected=f"{low} to {high} litres, as adult brains have",
+            action="look at the T1w: whole head, an adult, voxel sizes right, no large artefact?",
+        )
+
+
+def carry_over_mask(head: Head, template: Template, *, seed: int) -> Volume:
+    """Return the template's brain mask warped onto the head's grid, 0 to 1."""
+    import ants
+
+    small = head.at(REGISTRATION_MM)
+    affine = register_affine(small, template, seed=seed)
+    mask = Head.read(template.brain_mask)
+    focus = ndimage.distance_transform_edt(mask.data < 0.5, sampling=voxel_sizes(mask.affine_ras_mm)) <= FOCUS_MM
+    box = _box(focus, mask, margin_mm=3 * REGISTRATION_MM)
+    moving = to_ants(small.data, small.affine_ras_mm)
+    with tempfile.TemporaryDirectory() as folder:
+        initial = Path(folder) / "initial.txt"
+        save_itk_affines(initial, [affine])
+        result = ants.registration(
+            _cropped(Head.read(template.head), box),
+            moving,
+            "SyNOnly",
+            initial_transform=str(initial),
+            outprefix=str(Path(folder) / "warp"),
+            mask=_cropped(Head(focus.astype(np.float32), mask.affine_ras_mm), box),
+            reg_iterations=(60, 40, 0),
+            random_seed=seed,
+            write_composite_transform=True,
+        )
+        target = to_ants(head.data, head.affine_ras_mm)
+        carried = ants.apply_transforms(target, to_ants(mask.data, mask.affine_ras_mm), [result["invtransforms"]])
+    return from_ants(carried)[0]
+
+
+def _cropped(head: Head, box: Box) -> object:
+    affine = head.affine_ras_mm.copy()
+    affine[:3, 3] = apply_affine(affine, [side.start for side in box])
+    return to_ants(head.data[box], affine)
+
+
+def _box(mask: Mask, head: Head, *, margin_mm: float) -> Box:
+    margins = np.ceil(margin_mm / voxel_sizes(head.affine_ras_mm)).astype(int)
+    (found,) = ndimage.find_objects(mask.astype(np.uint8))
+    first, second, third = (
+        slice(max(side.start - margin, 0), min(side.stop + margin, size))
+        for side, margin, size in zip(found, margins, mask.shape, strict=True)
+    )
+    return first, second, third
+
+
+def fit_to_tissue(data: Volume, mask: Mask, zooms_mm: Array) -> Mask:
+    """Grow a mask into adjoining brain tissue, cut thin bridges, close sulci, fill holes.
+
+    Parameters
+    ----------
+    data
+        (x, y, z) T1w.
+    mask
+        Same shape: right to about `GROWTH_MM`.
+    zooms_mm
+        Voxel edges.
+    """
+    low, high = brain_tissue_range(data[mask])
+    near = _distance(~mask, zooms_mm) <= GROWTH_MM
+    tissue = near & (data > low) & (data < high)
+    solid = opened((mask & (data < high)) | tissue, BRIDGE_MM, zooms_mm)
+    return _filled(closed(_largest(solid), SULCUS_MM, zooms_mm))
+
+
+def brain_tissue_range(values: Volume) -> tuple[float, float]:
+    """Return the brightness between which grey and white matter lie.
+
+    Between the cerebrospinal fluid's and the grey matter's mean below, the white matter's and three of its standard
+    deviations above, from a three-class mixture of the values in the mask.
+    """
+    fluid, grey, white = three_classes(values)
+    return (fluid.mean + grey.mean) / 2, white.mean + 3 * white.deviation
+
+
+@dataclass(frozen=True)
+class TissueClass:
+    """Brightness of one tissue."""
+
+    mean: float
+    deviation: float
+    share: float
+    """Of the voxels."""
+
+
+def three_classes(values: Volume) -> tuple[TissueClass, TissueClass, TissueClass]:
+    """Return fluid, grey and white matter of a T1w by a Gaussian mixture on a thinned sample."""
+    from sklearn.mixture import GaussianMixture
+
+    low, high = np.percentile(values, [0.5, 99.5])
+    sample = values[(values > low) & (values < high)]
+    sample = sample[:: max(sample.size // 50_000, 1)].astype(np.float64).reshape(-1, 1)
+    starts = np.percentile(sample, [8, 42, 82]).reshape(-1, 1)
+    mixture = GaussianMixture(3, means_init=starts, random_state=0).fit(sample)
+    order = np.argsort(mixture.means_.ravel())
+    classes = [
+        TissueClass(float(mixture.means_[k, 0]), float(np.sqrt(mixture.covariances_[k, 0, 0])), float(mixture.weights_[k]))
+        for k in order
+    ]
+    return classes[0], classes[1], classes[2]
+
+
+def _distance(mask: Mask, zooms_mm: Array) -> Array:
+    return np.asarray(ndimage.distance_transform_edt(mask, sampling=zooms_mm))
+
+
+def opened(mask: Mask, radius_mm: float, zooms_mm: Array) -> Mask:
+    """Remove what a ball of this radius does not fit into."""
+    core = _distance(mask, zooms_mm) > radius_mm
+    return mask & (_distance(~core, zooms_mm) <= radius_mm)
+
+
+def closed(mask: Mask, radius_mm: float, zooms_mm: Array) -> Mask:
+    """Add what a ball of this radius, outside the mask, cannot reach; the image's edge is no wall."""
+    pad = int(np.ceil(radius_mm / np.min(zooms_mm))) + 1
+    wide = np.pad(mask, pad)
+    grown = _distance(~wide, zooms_mm) <= radius_mm
+    back = _distance(grown, zooms_mm) > radius_mm
+    inner = (slice(pad, -pad),) * 3
+    return (wide | back)[inner]
+
+
+def _largest(mask: Mask) -> Mask:
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        raise ProcessingError("the brain mask is empty", action="look at the T1w: its contrast is not that of a T1w")
+    return np.asarray(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
+
+
+def _filled(mask: Mask) -> Mask:
+    return np.asarray(ndimage.binary_fill_holes(mask))
