@@ -120,10 +120,7 @@ def prepared(t1w: Path, scratch: Path) -> AnatomyFiles:
 
 def build(s1: Path, colin27: Path, montage: Path, out: Path, scratch: Path) -> None:
     """Write both participants."""
-    first = scratch / "s1.nii.gz"
-    image = load_nifti(s1)
-    save_small(first, np.asarray(image.dataobj), Grid.of(image))
-    simulate(request(SUB_01, out, None), prepared(first, scratch / "01"))
+    simulate(request(SUB_01, out, None), prepared(s1, scratch / "01"))
     second, fiducials = scratch / "colin27.nii.gz", scratch / "fiducials.tsv"
     moved_head(colin27, second)
     published_fiducials(montage, fiducials)

@@ -26,7 +26,6 @@ def head() -> Head:
 def motions() -> list[np.ndarray]:
     rng = np.random.default_rng(1)
     drift = np.cumsum(rng.normal(0, 0.15, (_VOLUMES, 6)), axis=0)
-    drift[_OUTLIER] += [0, 0, 0, 5, 0, 0]  # a nod
     return [rigid(row[:3], row[3:], np.zeros(3)) for row in drift]
 
 
@@ -36,6 +35,7 @@ def bold(tmp_path_factory: pytest.TempPathFactory, head: Head, motions: list[np.
     volumes = np.stack([head.image(LAS, SHAPE, motion) for motion in motions], axis=-1)
     volumes[..., 0] *= 1.6
     volumes[..., 1] *= 1.2
+    volumes[:, :, ::2, _OUTLIER] *= 0.4  # motion while the slices were acquired
     volumes += 8 * rng.standard_normal(volumes.shape)
     return save(tmp_path_factory.mktemp("bold") / "bold.nii.gz", volumes, LAS, RepetitionTime=2.0)
 
@@ -70,6 +70,8 @@ def test_reference_and_motion_are_those_of_the_head(
     steady = range(_DUMMIES, _VOLUMES)
     # motion between volumes does not depend on where the reference is
     for before, after in zip(steady[:-1], steady[1:], strict=True):
+        if _OUTLIER in {before, after}:
+            continue
         true = motions[after] @ np.linalg.inv(motions[before])
         error = np.linalg.inv(true) @ found[after] @ np.linalg.inv(found[before])
         corners = np.array([[40, 0, 0], [0, -45, 0], [0, 0, 35.0]])

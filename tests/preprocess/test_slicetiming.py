@@ -33,7 +33,7 @@ def test_every_slice_is_brought_to_the_same_time(axis: int) -> None:
     error = np.abs(data - _signal(np.arange(_VOLUMES) * _TR_S + target))
     assert before > 5
     assert error[..., 5:-5].max() < 0.5
-    assert error.max() < 3  # the ends have neighbours on one side only
+    assert error.max() < 6  # the ends have neighbours on one side only
 
 
 def test_volumes_that_are_not_steady_neither_change_nor_matter() -> None:

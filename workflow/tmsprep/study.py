@@ -20,6 +20,9 @@ from tmsprep.inputs.model import Echo, Plan, Run, Unit
 from tmsprep.inputs.plan import PlanOptions, make_plan
 from tmsprep.options import Options, Preprocessing, from_mapping
 from tmsprep.preprocess import contract
+from tmsprep.target.circuits import load_circuit, require_polarity
+from tmsprep.target.library import cached_image, resolve
+from tmsprep.target.masks import load_search_mask
 
 DRAFT_FOLDER = "nibs"
 """NIBS-BIDS (BEP037) is a draft: the folder's name is stated here only."""
