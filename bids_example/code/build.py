@@ -33,10 +33,10 @@ HERE = Path(__file__).resolve().parent.parent
 SEED = 42
 TSNR = 80.0
 QUANTUM = 1.5
-SURROUND_MM = 9.0
+SURROUND_MM = 5.0
 
 SITE_A = Protocol(2.5, (0.0132, 0.0305, 0.0478), 4.0, 10.0, (56, 56), 33, TSNR, QUANTUM, 0.028)
-SITE_B = Protocol(2.8, (0.0120, 0.0290, 0.0460), 4.0, 10.0, (54, 56), 33, TSNR, QUANTUM, 0.025)
+SITE_B = Protocol(2.8, (0.0120, 0.0290, 0.0460), 4.0, 10.0, (54, 56), 33, TSNR, QUANTUM, 0.025, "descending")
 
 MOVED = rigid(np.array([-6.0, -36.0, 18.5]), np.deg2rad([10.0, 5.0, -6.5]), np.zeros(3))
 """Where Colin27 is put: 4 x 4, template world to the scanner of site B (RAS mm). It lies in MNI space as published."""

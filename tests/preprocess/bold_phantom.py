@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from tmsprep.stages import pin_threads
+
 Array = NDArray[np.float64]
+
+pin_threads()  # before anything imports ITK: with more than one thread registrations differ from run to run
 
 LAS = np.array([[-4.0, 0, 0, 60], [0, 4.0, 0, -60], [0, 0, 4.5, -50], [0, 0, 0, 1]])
 SHAPE = (31, 33, 25)

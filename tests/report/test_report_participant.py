@@ -180,6 +180,7 @@ def test_abstaining_page_shows_no_coordinates(participant: Make) -> None:
         assert ", ".join(f"{value:.1f}" for value in place) not in text
         assert not any(f"= {value:.1f} mm" in html for value in place if abs(value) > 12)
     assert "none given out (abstain)" in text
+    assert len(tree(html).xpath("//img")) == 3, "registration alone: the scalp stage's picture has Beam F3 drawn on it"
     assert "only 4.1 min of clean data" in text
     assert "3.3 mm" not in text, "the distance between halves of a target that is not given out"
 

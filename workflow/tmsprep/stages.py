@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,13 @@ def pin_threads() -> None:
         os.environ[name] = "1"
 
 
+def find_own_programs() -> None:
+    """Put the environment's programs first on the path, also where it was not activated."""
+    own = str(Path(sys.executable).parent)
+    others = os.environ.get("PATH", "").split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([own, *(folder for folder in others if folder != own)])
+
+
 def load(name: str) -> Callable[..., SidecarFields]:
     """Import and return the function of a stage.
 
@@ -138,6 +146,7 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
     from tmsprep.provenance.record import StageRun, write_sidecars
 
     pin_threads()
+    find_own_programs()
     function = load(name)
     signature = Signature.of(function)
     inputs = {key: paths_of(arguments.get(key)) for key in signature.inputs}

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from tmsprep import templates
 from tmsprep.denoise.design import Band, Design, regress, temporal_snr
 from tmsprep.denoise.output_grids import NativeVolumes, Resampled, mask_on, output_grid, resample_series
+from tmsprep.denoise.regress_summary import design_fields, regressors_table, series_fields, summarise, warnings_of
 from tmsprep.denoise.run_confounds import RunConfounds
-from tmsprep.denoise.series import Series, open_series, read_series
+from tmsprep.denoise.series import Series, read_series
 from tmsprep.denoise.smoothing import smooth_within
+from tmsprep.denoise.timing import Timing, read_timing
 from tmsprep.errors import ConfigurationError, ProcessingError
 from tmsprep.files import load_nifti, read_data, save_nifti, write_json, write_tsv
 from tmsprep.spaces import Grid, Transform
@@ -31,9 +31,6 @@ _SCANNER, _MNI = 1, 4
 _SIGNAL_SHARE = 0.1
 """A voxel has signal if its mean exceeds this share of the median over the brain."""
 _FEWEST_FREEDOM = 10
-_FEW_FREEDOM = 40
-_LOW_COVERAGE = 0.8
-_MANY_CENSORED = 0.5
 
 
 def denoise_run(
@@ -112,7 +109,7 @@ def denoise_run(
     """
     _check_options(fd_threshold_mm, high_pass_hz, low_pass_hz, smoothing_fwhm_mm, (out_mni_bold, out_mni_mask))
     table = RunConfounds.load(confounds)
-    timing = _timing(table, bold, fd_threshold_mm)
+    timing = read_timing(table, bold, fd_threshold_mm)
     series = _with_signal(read_series(bold, mask, first=timing.first_of_series), bold)
     band = Band(high_pass_hz, low_pass_hz)
     nuisance = {name: values[timing.dummies :] for name, values in table.motion(motion_parameters).items()}
@@ -130,37 +127,17 @@ def denoise_run(
         standard = _Space(brain, to_t1w.followed_by(Transform.load(t1w_to_mni)), _MNI, series.repetition_time_s)
         coverage[templates.NLIN2009C] = _write(native, standard, out_mni_bold, out_mni_mask)
 
-    summary = _summary(series, timing, design, basis.shape[1], coverage) | {"TSNRMedianBrain": round(snr, 3)}
-    write_json(out_summary, summary | {"Warnings": _warnings(summary)})
-    write_tsv(out_regressors, _regressors(design, timing), decimals=8)
-    fields = _series_fields(series, timing, design, smoothing_fwhm_mm)
+    summary = summarise(series, timing, design, basis.shape[1], coverage) | {"TSNRMedianBrain": round(snr, 3)}
+    write_json(out_summary, summary | {"Warnings": warnings_of(summary)})
+    write_tsv(out_regressors, regressors_table(design, timing), decimals=8)
+    fields = series_fields(series, timing, design, smoothing_fwhm_mm)
     return {
         "out_t1w_bold": fields,
         "out_mni_bold": fields,
         "out_t1w_mask": {"Type": "Brain", "SkullStripped": True},
         "out_mni_mask": {"Type": "Brain", "SkullStripped": True},
-        "out_regressors": _design_fields(design, band),
+        "out_regressors": design_fields(design, band),
     }
-
-
-@dataclass(frozen=True)
-class _Timing:
-    """Which volumes of a run are used for what. "Steady" volumes are those after the dummy scans."""
-
-    volumes: int
-    """As acquired."""
-    dummies: int
-    """Volumes before steady state, absent from the outputs."""
-    first_of_series: int
-    """Where the steady volumes start in the file read: 0 if it comes without dummy scans."""
-    fd_mm: NDArray[np.float64]
-    """(steady volumes,)"""
-    threshold_mm: float
-
-    @property
-    def kept(self) -> NDArray[np.bool_]:
-        """(steady volumes,): those fitted."""
-        return self.fd_mm <= self.threshold_mm
 
 
 def _check_options(
@@ -182,21 +159,6 @@ def _check_options(
         raise ConfigurationError(f"{smoothing_fwhm_mm:g} mm", where="--smoothing-fwhm-mm", expected="0 or more")
     if (standard[0] is None) != (standard[1] is None):
         raise ConfigurationError("one of two", where="--out-mni-bold, --out-mni-mask", expected="both or none")
-
-
-def _timing(table: RunConfounds, bold: Path, fd_threshold_mm: float) -> _Timing:
-    volumes = int(open_series(bold).shape[3])
-    dummies = table.dummy_scans()
-    first_of_series = dummies - table.first_volume_of(volumes, bold)
-    timing = _Timing(table.volumes, dummies, first_of_series, table.framewise_displacement_mm()[dummies:], fd_threshold_mm)
-    if not timing.kept.any():
-        raise ProcessingError(
-            f"all {timing.kept.size} volumes are censored (framewise displacement above {fd_threshold_mm:g} mm)",
-            where=bold,
-            expected="volumes without head motion",
-            action="leave this run out, or raise --fd-threshold-mm",
-        )
-    return timing
 
 
 def _with_signal(series: Series, where: Path) -> Series:
@@ -221,7 +183,7 @@ def _with_signal(series: Series, where: Path) -> Series:
 
 def _design(
     series: Series,
-    timing: _Timing,
+    timing: Timing,
     nuisance: dict[str, NDArray[np.float64]],
     band: Band,
     global_signal: bool,
@@ -288,76 +250,3 @@ def _save(result: Resampled, space: _Space, out_bold: Path, out_mask: Path) -> N
 def _xform_code(t1w: Path) -> int:
     """Return the code of the T1w's frame; a T1w without one is in scanner coordinates by the contract."""
     return int(load_nifti(t1w).header["sform_code"]) or _SCANNER
-
-
-def _summary(series: Series, timing: _Timing, design: Design, rank: int, coverage: dict[str, float]) -> dict[str, Any]:
-    kept = int(timing.kept.sum())
-    mean_fd = round(float(timing.fd_mm.mean()), 6)
-    return {
-        "CleanMinutes": round(kept * series.repetition_time_s / 60, 4),
-        "MeanFD_mm": mean_fd,
-        "MeanFD": mean_fd,
-        "MaxFD_mm": round(float(timing.fd_mm.max()), 6),
-        "FDThreshold_mm": timing.threshold_mm,
-        "TotalVolumes": timing.volumes,
-        "DummyScansRemoved": timing.dummies,
-        "CensoredVolumes": timing.kept.size - kept,
-        "KeptVolumes": kept,
-        "Regressors": rank,
-        "BandRegressors": int(design.stopped.size),
-        "DegreesOfFreedomLeft": kept - rank,
-        "RepetitionTime": series.repetition_time_s,
-        "VoxelsWithSignal": int(series.mask.sum()),
-        **{f"CoverageBrain_{space}": round(share, 4) for space, share in coverage.items()},
-    }
-
-
-def _warnings(summary: dict[str, Any]) -> list[str]:
-    found: list[str] = []
-    if summary["DegreesOfFreedomLeft"] < _FEW_FREEDOM:
-        found.append(
-            f"Only {summary['DegreesOfFreedomLeft']} degrees of freedom are left after regression"
-            f" ({summary['KeptVolumes']} volumes, {summary['Regressors']} regressors)"
-        )
-    steady = summary["KeptVolumes"] + summary["CensoredVolumes"]
-    if summary["CensoredVolumes"] > _MANY_CENSORED * steady:
-        found.append(f"{summary['CensoredVolumes']} of {steady} volumes are censored for head motion")
-    if summary["CoverageBrain_T1w"] < _LOW_COVERAGE:
-        found.append(f"Only {summary['CoverageBrain_T1w']:.0%} of the T1w's brain mask has BOLD signal")
-    return found
-
-
-def _regressors(design: Design, timing: _Timing) -> pd.DataFrame:
-    volumes = np.arange(timing.dummies, timing.volumes)
-    return pd.DataFrame({"volume": volumes, "kept": timing.kept.astype(int)} | design.named)
-
-
-def _series_fields(series: Series, timing: _Timing, design: Design, fwhm_mm: float) -> dict[str, Any]:
-    return {
-        "RepetitionTime": series.repetition_time_s,
-        "SkullStripped": True,
-        "DummyScansRemoved": timing.dummies,
-        "NumberOfVolumesDiscardedByUser": timing.dummies,
-        "CensoredVolumes": int((~timing.kept).sum()),
-        "FDThreshold_mm": timing.threshold_mm,
-        "SmoothingFWHM_mm": fwhm_mm,
-        "NuisanceRegressors": list(design.named),
-        "CosineOrdersRemoved": design.stopped_ranges(),
-        "Interpolation": "cubic spline, once",
-    }
-
-
-def _design_fields(design: Design, band: Band) -> dict[str, Any]:
-    return {
-        "volume": {"Description": "Index of the volume in the run as acquired, from 0"},
-        "kept": {"Description": "1 if the volume entered the fit; 0 if it was censored and its value is interpolated"},
-        "CosineRegressors": {
-            "Description": (
-                "Fitted together with the columns: cos(pi k (t + 1/2) / n), t = 0 .. n - 1 the row, n the number of"
-                " rows, for the orders k from the first to the last of each pair in Orders"
-            ),
-            "Orders": design.stopped_ranges(),
-            "HighPass_Hz": band.high_pass_hz,
-            "LowPass_Hz": band.low_pass_hz,
-        },
-    }

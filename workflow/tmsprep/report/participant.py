@@ -125,7 +125,7 @@ def write_participant_report(
         measures=facts.other_values(sites.target.measures),
         fiducials=_fiducial_table(landmarks),
         fiducials_to_check=any(item.status is not Status.OK for item in landmarks.values()),
-        scalp=pictures.scalp_picture(scalp_picture),
+        scalp=pictures.scalp_picture(scalp_picture) if sites.beamf3_scalp_ras_mm else None,
         registrations=_registrations(anatomy, wm, boldref, boldref_to_t1w, sites),
         white_matter_given=wm is not None,
         plan=facts.load_plan(plan, participant),

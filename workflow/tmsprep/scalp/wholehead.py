@@ -6,6 +6,7 @@ Fiducials found on such an image lie on a cut, and everything measured from them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,7 @@ def face_evidence(t1w: NDArray[np.float32], affine_ras_mm: Array, mni_to_t1w_ras
     return FaceEvidence(float(np.mean(seen > _TISSUE_OF_BRAIN * np.median(brain))), float(np.mean(seen == 0)))
 
 
+@cache
 def _template_points() -> tuple[Array, Array]:
     """Return points of the template's brain and of the outer 15 mm of its face, (n, 3) MNI mm."""
     template = load_template(NLIN2009C)

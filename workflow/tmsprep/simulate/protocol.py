@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ class Protocol:
     """Step between storable values in standard deviations of the thermal noise; 1 adds 4 % to the noise."""
     readout_time_s: float
     """BIDS `TotalReadoutTime`."""
+    slice_order: Literal["ascending", "descending"] = "ascending"
+    """One slice after its neighbour. Interleaved orders are not offered: the blur between slices would mix their times."""
 
     def __post_init__(self) -> None:
         """Refuse what no scanner could do."""
@@ -53,11 +56,9 @@ class Protocol:
         return self.volumes * self.repetition_time_s
 
     def slice_times_s(self) -> Array:
-        """Return the start of each slice within the repetition, (slices,): interleaved, odd slices first, upwards."""
-        order = [*range(0, self.slices, 2), *range(1, self.slices, 2)]
-        times = np.empty(self.slices)
-        times[order] = np.arange(self.slices) * self.repetition_time_s / self.slices
-        return np.round(times, 4)
+        """Return the start of each slice within the repetition, (slices,), from the lowest slice to the highest."""
+        times = np.arange(self.slices) * (self.repetition_time_s / self.slices)
+        return np.round(times if self.slice_order == "ascending" else times[::-1], 4)
 
     def shape(self) -> tuple[int, int, int]:
         """Return the voxels of one volume."""

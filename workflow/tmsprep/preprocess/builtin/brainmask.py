@@ -31,6 +31,7 @@ FOCUS_MM = 4.0
 GROWTH_MM = 4.0
 BRIDGE_MM = 2.0
 SULCUS_MM = 6.0
+ABOVE_FLUID, ABOVE_WHITE = 0.35, 0.75
 VOLUME_RANGE_L = (0.8, 2.2)
 """Intracranial tissue and cerebrospinal fluid of adults; the mask's volume must lie in it."""
 
@@ -145,11 +146,11 @@ def fit_to_tissue(data: Volume, mask: Mask, zooms_mm: Array) -> Mask:
 def brain_tissue_range(values: Volume) -> tuple[float, float]:
     """Return the brightness between which grey and white matter lie.
 
-    Between the cerebrospinal fluid's and the grey matter's mean below, the white matter's and three of its standard
-    deviations above, from a three-class mixture of the values in the mask.
+    From `ABOVE_FLUID` of the way from cerebrospinal fluid to grey matter, to `ABOVE_WHITE` of the distance from grey to
+    white matter above the latter; the means come from a three-class mixture of the values in the mask.
     """
     fluid, grey, white = three_classes(values)
-    return (fluid.mean + grey.mean) / 2, white.mean + 3 * white.deviation
+    return fluid.mean + ABOVE_FLUID * (grey.mean - fluid.mean), white.mean + ABOVE_WHITE * (white.mean - grey.mean)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ encoding. The field is where the tissue truly is (undistorted).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ _PROTON_HZ_PER_TESLA = 42.577478518e6
 _PER_HZ = {"Hz": 1.0, "rad/s": 1 / _TURN, "T": _PROTON_HZ_PER_TESLA}
 _GRID_TOLERANCE_MM = 0.5
 _LARGEST_HZ = 1000.0
+_REPETITIONS = 2
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def prepare_fieldmap(
     boldref: InFile,
     out_fieldmap: OutFile,
     out_reference: OutFile,
+    sidecar: list[InFile] | None = None,
     seed: int = 42,
 ) -> SidecarFields:
     """Make a field map in Hz on the grid of a BOLD reference.
@@ -71,6 +73,9 @@ def prepare_fieldmap(
         Hz, continued smoothly outside the head.
     out_reference
         Magnitude, or unwarped EPI, on the same grid.
+    sidecar
+        JSON files of the run as BIDS inherits them. With them the registration is repeated on the unwarped reference,
+        which is more exact.
     seed
         For the registration.
     """
@@ -82,6 +87,8 @@ def prepare_fieldmap(
     image = load_nifti(boldref)
     grid = Grid.of(image)
     pull, likeness = _align(field, read_data(image), grid.affine_ras_mm, seed)
+    if sidecar:
+        pull, likeness = _realign(field, read_data(image), grid, pull, Sidecar.merge(sidecar).distortion(), seed)
     hertz = _continued(field.hertz, field.affine_ras_mm, grid, pull)
     reference = resample(field.reference, field.affine_ras_mm, grid, Transform.from_matrix(pull))
     reference = np.clip(reference, 0, None)
@@ -236,6 +243,19 @@ def _align(field: FieldMap, boldref: Volume, affine_ras_mm: Array, seed: int) ->
         if likeness > best[1]:
             best = (pull, likeness)
     return best
+
+
+def _realign(
+    field: FieldMap, boldref: Volume, grid: Grid, pull: Array, distortion: Distortion, seed: int
+) -> tuple[Array, float]:
+    """Align again, now without distortion on either side."""
+    undistorted = replace(field, matched=(field.reference,))
+    likeness = 0.0
+    for _ in range(_REPETITIONS):
+        hertz = _continued(field.hertz, field.affine_ras_mm, grid, pull)
+        straight = unwarped(boldref, Unwarp.of(hertz, distortion))
+        pull, likeness = _align(undistorted, straight, grid.affine_ras_mm, seed)
+    return pull, likeness
 
 
 def _continued(field: Volume, affine_ras_mm: Array, grid: Grid, pull_ras_mm: Array) -> Volume:
