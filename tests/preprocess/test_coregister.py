@@ -137,7 +137,7 @@ def test_refinement_returns_from_a_few_millimetres_and_degrees(files: dict[str, 
     step = np.zeros(6)
     step[axis] = 2.0
     start = _TRUE_PULL @ rigid(step[:3], step[3:], np.zeros(3))
-    pull, cost = refine(boundary, Target.of(read(files["boldref"]).astype(np.float32), _EPI_GRID), start, 2.0)
+    pull, cost = refine(boundary, Target.of(read(files["boldref"]).astype(np.float32), _EPI_GRID), start, 1.5)
     assert _error_mm(pull) < 0.5
     assert cost < 0.5
 

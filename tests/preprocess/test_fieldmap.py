@@ -113,9 +113,7 @@ def test_two_directions_and_the_unwarped_reference(scene: _Scene) -> None:
     assert scene.error_mm(hertz) < 0.4
     unwarp = Unwarp.of(hertz.astype(np.float32), Distortion(ArrayDirection(1, -1), _READOUT_S))
     bold = read(scene.boldref).astype(np.float32)
-    before, after = (
-        np.sqrt(np.mean((image - scene.still)[scene.inside] ** 2)) for image in (bold, unwarped(bold, unwarp))
-    )
+    before, after = (np.sqrt(np.mean((image - scene.still)[scene.inside] ** 2)) for image in (bold, unwarped(bold, unwarp)))
     assert after < 0.4 * before
     reference = read(scene.folder / "epi-ref.nii.gz")
     assert np.corrcoef(reference[scene.inside], scene.still[scene.inside])[0, 1] > 0.95

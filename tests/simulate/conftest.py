@@ -19,7 +19,8 @@ from tmsprep.target.circuits import load_circuit
 from tmsprep.target.masks import load_search_mask
 
 CENTRE_MM = np.array([0.0, -18.0, 8.0])
-HALF_MM = np.array([66.0, 84.0, 62.0])
+HALF_MM = np.array([61.0, 84.0, 69.0])
+"""Unlike in all directions, so that every rotation shows."""
 PROTOCOL = Protocol(
     repetition_time_s=2.0,
     echo_times_s=(0.013, 0.030, 0.047),

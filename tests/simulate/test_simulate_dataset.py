@@ -30,7 +30,7 @@ def test_same_seed_gives_the_same_bytes(files: AnatomyFiles, tmp_path: Path) -> 
     assert first == again
     changed = {name for name in first if first[name] != other[name]}
     assert {name for name in first if name.endswith("_bold.nii.gz")} <= changed
-    assert "derivatives/truth/targets.tsv" in changed
+    assert "derivatives/truth/sub-01/func/sub-01_task-rest_desc-truth_motion.tsv" in changed
     assert "sub-01/anat/sub-01_T1w.nii.gz" not in changed
 
 

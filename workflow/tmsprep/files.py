@@ -92,7 +92,7 @@ def save_nifti(
     """
     array = np.asarray(data)
     narrow = {"b": np.uint8, "f8": np.float32, "i8": np.int32, "u8": np.uint32}
-    array = array.astype(narrow.get(array.dtype.str[1:], narrow.get(array.dtype.kind, array.dtype)))
+    array = array.astype(narrow.get(array.dtype.str[1:], narrow.get(array.dtype.kind, array.dtype)), copy=False)
     image = nib.Nifti1Image(array, affine_ras_mm)
     image.set_sform(affine_ras_mm, xform_code)
     image.set_qform(affine_ras_mm, xform_code, strip_shears=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import h5py
 import numpy as np
@@ -100,21 +101,22 @@ def read_steps(path: Path) -> list[Step]:
     """
     try:
         with h5py.File(path, "r") as file:
-            group = file["TransformGroup"]
-            return [_read_step(path, group[str(index)]) for index in range(1, len(group))]
+            count = len(cast("h5py.Group", file["TransformGroup"]))
+            return [_read_step(path, file, f"TransformGroup/{index}") for index in range(1, count)]
     except (OSError, KeyError) as error:
         raise InputError(f"no readable ITK composite transform ({error})", where=path) from error
 
 
-def _read_step(path: Path, group: h5py.Group) -> Step:
-    kind = group["TransformType"][0]
-    parameters = np.asarray(group["TransformParameters"])
-    fixed = np.asarray(group["TransformFixedParameters"], dtype=np.float64)
-    if kind.startswith(b"AffineTransform"):
-        return _affine_of(parameters.astype(np.float64), fixed)
-    if kind.startswith(b"DisplacementFieldTransform"):
-        return _field_of(parameters, fixed)
-    raise InputError(f"holds a {kind.decode()}", where=path, expected="affines and displacement fields")
+def _read_step(path: Path, file: h5py.File, group: str) -> Step:
+    kind, parameters, fixed = (
+        np.asarray(file[f"{group}/{name}"]) for name in ("TransformType", "TransformParameters", "TransformFixedParameters")
+    )
+    text = bytes(kind[0]).decode()
+    if text.startswith("AffineTransform"):
+        return _affine_of(parameters.astype(np.float64), fixed.astype(np.float64))
+    if text.startswith("DisplacementFieldTransform"):
+        return _field_of(parameters, fixed.astype(np.float64))
+    raise InputError(f"holds a {text}", where=path, expected="affines and displacement fields")
 
 
 def _affine_of(numbers: NDArray[np.float64], centre: NDArray[np.float64]) -> AffineStep:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from nipype.interfaces.base import CommandLine, CommandLineInputSpec, File, TraitedSpec, traits
+
+_BESIDE_PYTHON = Path(sys.executable).with_name("niimath")
 
 
 class N4InputSpec(CommandLineInputSpec):
@@ -12,7 +16,7 @@ class N4InputSpec(CommandLineInputSpec):
 
     in_file = File(exists=True, mandatory=True, argstr="%s", position=0, desc="3D image")
     mask_file = File(exists=True, argstr="-mask %s", position=2, desc="estimate inside it only")
-    out_file = File(mandatory=True, argstr="%s", position=-3, desc="corrected image")
+    out_file = File(mandatory=True, argstr="%s", position=-1, desc="corrected image")
     correct = traits.Bool(True, usedefault=True, argstr="-n4", position=1, desc="bias-field correction")
 
 
@@ -28,7 +32,7 @@ class N4(CommandLine):
     Written as 32-bit float.
     """
 
-    _cmd = "niimath"
+    _cmd = str(_BESIDE_PYTHON) if _BESIDE_PYTHON.exists() else "niimath"
     input_spec = N4InputSpec
     output_spec = OutFileSpec
 

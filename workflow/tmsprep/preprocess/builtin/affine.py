@@ -12,18 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
 from tmsprep.errors import ProcessingError
-from tmsprep.files import load_nifti, read_data
 from tmsprep.itk_composite import AffineStep, read_steps
-from tmsprep.spaces import Grid, Transform, apply_affine, resample, save_itk_affines, to_ants, voxel_sizes
+from tmsprep.preprocess.builtin.head import Array, Head, Volume
+from tmsprep.preprocess.builtin.morphology import distance_mm
+from tmsprep.spaces import apply_affine, resample, save_itk_affines, to_ants, voxel_sizes
 from tmsprep.templates import Template
-
-Array = NDArray[np.float64]
-Volume = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 COARSE_MM = 8.0
 AROUND_BRAIN_MM = 18.0
@@ -38,37 +34,6 @@ STARTS_REFINED = 4
 SCALE_RANGE = (0.42, 1.3)
 """Plausible ratio of volumes, template to head, after the affine (adults 0.7 to 1.35)."""
 MINIMUM_CORRELATION = 0.3
-
-
-@dataclass(frozen=True)
-class Head:
-    """A head image in memory: `data` (x, y, z) and `affine_ras_mm`, right-angled voxels."""
-
-    data: Volume
-    affine_ras_mm: Array
-
-    @classmethod
-    def read(cls, path: Path) -> Head:
-        """Read an image."""
-        image = load_nifti(path)
-        return cls(read_data(image), np.asarray(image.affine, dtype=np.float64))
-
-    @property
-    def grid(self) -> Grid:
-        """The image's grid."""
-        shape = self.data.shape
-        return Grid((shape[0], shape[1], shape[2]), self.affine_ras_mm)
-
-    def at(self, zooms_mm: float) -> Head:
-        """Return the head with voxels of this edge, smoothed as that needs; unchanged where they are no smaller now."""
-        old = voxel_sizes(self.affine_ras_mm)
-        if np.all(old > 0.9 * zooms_mm):
-            return self
-        # a Gaussian with the full width at half maximum that is missing to the new voxel
-        widths = np.sqrt(np.maximum(zooms_mm**2 - old**2, 0.0)) / 2.355 / old
-        grid = self.grid.with_zooms([zooms_mm] * 3)
-        smooth = ndimage.gaussian_filter(self.data, widths)
-        return Head(resample(smooth, self.affine_ras_mm, grid, order=1), grid.affine_ras_mm)
 
 
 @dataclass(frozen=True)
@@ -111,7 +76,7 @@ def _rotation(turns_rad: Array) -> Array:
 def _coarse(head: Head, template: Template) -> _Coarse:
     reference = Head.read(template.head)
     mask = Head.read(template.brain_mask)
-    near = ndimage.distance_transform_edt(mask.data < 0.5, sampling=voxel_sizes(mask.affine_ras_mm)) <= AROUND_BRAIN_MM
+    near = distance_mm(mask.data < 0.5, voxel_sizes(mask.affine_ras_mm)) <= AROUND_BRAIN_MM
     small = reference.at(COARSE_MM)
     inside = resample(near.astype(np.float32), mask.affine_ras_mm, small.grid, order=1) > 0.5
     points = apply_affine(small.affine_ras_mm, np.argwhere(inside))
@@ -227,8 +192,3 @@ def _plausible(matrix: Array) -> Array:
             action="look at the image: is it a whole adult head, in mm?",
         )
     return matrix
-
-
-def as_transform(pull_ras_mm: Array) -> Transform:
-    """Return the affine as ``from-T1w_to-template``."""
-    return Transform.from_matrix(pull_ras_mm)

@@ -12,22 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from tmsprep.errors import ProcessingError
-from tmsprep.preprocess.builtin.affine import Head, register_affine
-from tmsprep.spaces import apply_affine, from_ants, save_itk_affines, to_ants, voxel_sizes
+from tmsprep.itk_composite import write_steps
+from tmsprep.preprocess.builtin.affine import register_affine
+from tmsprep.preprocess.builtin.head import Array, Head, Mask, Volume
+from tmsprep.preprocess.builtin.morphology import bounding_box, closed, distance_mm, filled, largest_piece, opened
+from tmsprep.preprocess.builtin.warp import REGISTRATION_MM, register_warp
+from tmsprep.spaces import from_ants, to_ants, voxel_sizes
 from tmsprep.templates import Template
 
-Array = NDArray[np.float64]
-Volume = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-Box = tuple[slice, slice, slice]
-
-REGISTRATION_MM = 2.0
-FOCUS_MM = 4.0
-"""The warp looks at the template's brain and this much around it."""
+ITERATIONS = (60, 40, 0)
 GROWTH_MM = 4.0
 BRIDGE_MM = 2.0
 SULCUS_MM = 6.0
@@ -54,7 +49,7 @@ def extract_brain(head: Head, template: Template, *, seed: int) -> Mask:
         The registration failed, or the volume is not that of an adult brain.
     """
     first = carry_over_mask(head, template, seed=seed)
-    box = _box(first > 0.5, head, margin_mm=GROWTH_MM + SULCUS_MM + 4.0)
+    box = bounding_box(first > 0.5, voxel_sizes(head.affine_ras_mm), margin_mm=GROWTH_MM + SULCUS_MM + 4.0)
     mask = np.zeros(head.data.shape, dtype=bool)
     mask[box] = fit_to_tissue(head.data[box], first[box] > 0.5, voxel_sizes(head.affine_ras_mm))
     require_adult_volume(mask, head)
@@ -86,42 +81,14 @@ def carry_over_mask(head: Head, template: Template, *, seed: int) -> Volume:
     small = head.at(REGISTRATION_MM)
     affine = register_affine(small, template, seed=seed)
     mask = Head.read(template.brain_mask)
-    focus = ndimage.distance_transform_edt(mask.data < 0.5, sampling=voxel_sizes(mask.affine_ras_mm)) <= FOCUS_MM
-    box = _box(focus, mask, margin_mm=3 * REGISTRATION_MM)
-    moving = to_ants(small.data, small.affine_ras_mm)
+    reference = Head.read(template.head)
+    warp = register_warp(small, reference, mask.data > 0.5, affine, iterations=ITERATIONS, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
-        initial = Path(folder) / "initial.txt"
-        save_itk_affines(initial, [affine])
-        result = ants.registration(
-            _cropped(Head.read(template.head), box),
-            moving,
-            "SyNOnly",
-            initial_transform=str(initial),
-            outprefix=str(Path(folder) / "warp"),
-            mask=_cropped(Head(focus.astype(np.float32), mask.affine_ras_mm), box),
-            reg_iterations=(60, 40, 0),
-            random_seed=seed,
-            write_composite_transform=True,
-        )
+        path = Path(folder) / "from-template.h5"
+        write_steps(path, warp.from_template)
         target = to_ants(head.data, head.affine_ras_mm)
-        carried = ants.apply_transforms(target, to_ants(mask.data, mask.affine_ras_mm), [result["invtransforms"]])
+        carried = ants.apply_transforms(target, to_ants(mask.data, mask.affine_ras_mm), [str(path)])
     return from_ants(carried)[0]
-
-
-def _cropped(head: Head, box: Box) -> object:
-    affine = head.affine_ras_mm.copy()
-    affine[:3, 3] = apply_affine(affine, [side.start for side in box])
-    return to_ants(head.data[box], affine)
-
-
-def _box(mask: Mask, head: Head, *, margin_mm: float) -> Box:
-    margins = np.ceil(margin_mm / voxel_sizes(head.affine_ras_mm)).astype(int)
-    (found,) = ndimage.find_objects(mask.astype(np.uint8))
-    first, second, third = (
-        slice(max(side.start - margin, 0), min(side.stop + margin, size))
-        for side, margin, size in zip(found, margins, mask.shape, strict=True)
-    )
-    return first, second, third
 
 
 def fit_to_tissue(data: Volume, mask: Mask, zooms_mm: Array) -> Mask:
@@ -137,10 +104,12 @@ def fit_to_tissue(data: Volume, mask: Mask, zooms_mm: Array) -> Mask:
         Voxel edges.
     """
     low, high = brain_tissue_range(data[mask])
-    near = _distance(~mask, zooms_mm) <= GROWTH_MM
+    near = distance_mm(~mask, zooms_mm) <= GROWTH_MM
     tissue = near & (data > low) & (data < high)
     solid = opened((mask & (data < high)) | tissue, BRIDGE_MM, zooms_mm)
-    return _filled(closed(_largest(solid), SULCUS_MM, zooms_mm))
+    if not solid.any():
+        raise ProcessingError("the brain mask is empty", action="look at the T1w: its contrast is not that of a T1w")
+    return filled(closed(largest_piece(solid), SULCUS_MM, zooms_mm))
 
 
 def brain_tissue_range(values: Volume) -> tuple[float, float]:
@@ -178,34 +147,3 @@ def three_classes(values: Volume) -> tuple[TissueClass, TissueClass, TissueClass
         for k in order
     ]
     return classes[0], classes[1], classes[2]
-
-
-def _distance(mask: Mask, zooms_mm: Array) -> Array:
-    return np.asarray(ndimage.distance_transform_edt(mask, sampling=zooms_mm))
-
-
-def opened(mask: Mask, radius_mm: float, zooms_mm: Array) -> Mask:
-    """Remove what a ball of this radius does not fit into."""
-    core = _distance(mask, zooms_mm) > radius_mm
-    return mask & (_distance(~core, zooms_mm) <= radius_mm)
-
-
-def closed(mask: Mask, radius_mm: float, zooms_mm: Array) -> Mask:
-    """Add what a ball of this radius, outside the mask, cannot reach; the image's edge is no wall."""
-    pad = int(np.ceil(radius_mm / np.min(zooms_mm))) + 1
-    wide = np.pad(mask, pad)
-    grown = _distance(~wide, zooms_mm) <= radius_mm
-    back = _distance(grown, zooms_mm) > radius_mm
-    inner = (slice(pad, -pad),) * 3
-    return (wide | back)[inner]
-
-
-def _largest(mask: Mask) -> Mask:
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        raise ProcessingError("the brain mask is empty", action="look at the T1w: its contrast is not that of a T1w")
-    return np.asarray(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
-
-
-def _filled(mask: Mask) -> Mask:
-    return np.asarray(ndimage.binary_fill_holes(mask))

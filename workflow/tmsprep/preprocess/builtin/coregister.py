@@ -100,7 +100,7 @@ def coregister_to_t1w(
     if fieldmap is not None:
         shift = Unwarp.of(read_data(load_nifti(fieldmap)), Sidecar.merge(sidecar).distortion())
         reference = unwarped(reference, shift)
-    head = _load_head(t1w, brain_mask, wm)
+    head = load_head(t1w, brain_mask, wm)
     found = register(reference, grid.affine_ras_mm, head, seed=seed)
     _require_credible(found, boldref)
     mask = _mask_on(grid, reference, head, found.pull_ras_mm)
@@ -128,7 +128,8 @@ class Head:
         return white_matter_boundary(self.wm, self.t1w, self.brain, self.affine_ras_mm)
 
 
-def _load_head(t1w: Path, brain_mask: Path, wm: Path) -> Head:
+def load_head(t1w: Path, brain_mask: Path, wm: Path) -> Head:
+    """Read the T1w side of a registration and crop it to the brain."""
     grid = Grid.of(load_nifti(t1w))
     for path in (brain_mask, wm):
         other = Grid.of(load_nifti(path))
@@ -200,10 +201,18 @@ def _mutual_information(reference: Volume, affine_ras_mm: Array, head: Head, see
     }
 
 
+def is_credible(found: Registration) -> bool:
+    """Tell whether a registration's boundary cost is that of the right head at the right place.
+
+    The right head: cost 0.65, 0.26 below what is found 6 mm off; another person's head: 0.95 to 0.97, 0.02 below.
+    """
+    return found.cost <= _HIGHEST_COST and found.displaced_cost - found.cost >= _LEAST_GAIN
+
+
 def _require_credible(found: Registration, boldref: Path) -> None:
-    gain = found.displaced_cost - found.cost
-    if found.cost <= _HIGHEST_COST and gain >= _LEAST_GAIN:
+    if is_credible(found):
         return
+    gain = found.displaced_cost - found.cost
     raise ProcessingError(
         f"no registration to the T1w is credible: boundary cost {found.cost:.3f}, only {gain:.3f} better than 6 mm off",
         where=boldref,

@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tmsprep.errors import ProcessingError
-
-Array = NDArray[np.float64]
-Volume = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from tmsprep.preprocess.builtin.head import Array, Mask, Volume
 
 ROUNDS = 6
-AGREEMENT = 1.5
+AGREEMENT = 2.5
 """Weight of the neighbours: log odds between a neighbourhood of one class wholly and of none of it."""
 BRIGHTNESS_MM = 25.0
 """Standard deviation of the smoothing of the slow brightness."""
