@@ -77,7 +77,7 @@ def test_tables_say_na_and_keep_short_numbers(tmp_path: Path) -> None:
 
 
 def test_json_refuses_what_json_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="Out of range|not JSON compliant"):
+    with pytest.raises(ValueError, match=r"Out of range|not JSON compliant"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     (tmp_path / "b.json").write_text("[1]")
     with pytest.raises(InputError, match="object"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel as nib
@@ -69,7 +70,7 @@ def test_reference_and_motion_are_those_of_the_head(
     found = load_itk_affines(out["out_motion"])
     steady = range(_DUMMIES, _VOLUMES)
     # motion between volumes does not depend on where the reference is
-    for before, after in zip(steady[:-1], steady[1:], strict=True):
+    for before, after in pairwise(steady):
         if _OUTLIER in {before, after}:
             continue
         true = motions[after] @ np.linalg.inv(motions[before])

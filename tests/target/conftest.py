@@ -120,7 +120,7 @@ def make_participant(
         path = folder / f"run-{index}_bold.nii"
         save_nifti(path, series.astype(np.float32), bold_grid.affine_ras_mm, xform_code=1, repetition_time_s=2.0)
         write_tsv(folder / f"run-{index}.tsv", pd.DataFrame({"kept": np.ones(volumes, dtype=int)}))
-        write_json(folder / f"run-{index}.json", {"CleanMinutes": 25.0 / runs, "MeanFD": 0.1})
+        write_json(folder / f"run-{index}.json", {"CleanMinutes": 25.0 / runs, "MeanFD_mm": 0.1})
         bold.append(path)
         tables.append(folder / f"run-{index}.tsv")
         summaries.append(folder / f"run-{index}.json")

@@ -172,7 +172,7 @@ def sphere_surface(centre: np.ndarray, radius: float) -> Surface:
 def test_little_or_moving_data(
     participant: Participant, tmp_path: Path, minutes: float, displacement: float, status: str
 ) -> None:
-    write_json(tmp_path / "summary.json", {"CleanMinutes": minutes, "MeanFD": displacement})
+    write_json(tmp_path / "summary.json", {"CleanMinutes": minutes, "MeanFD_mm": displacement})
     result = replace(participant, folder=tmp_path).run(summary=[tmp_path / "summary.json"])
     assert result.status == status
     assert bool(result.reasons) is (status != "ok")
@@ -180,7 +180,7 @@ def test_little_or_moving_data(
 
 def test_a_summary_without_the_numbers_is_named(participant: Participant, tmp_path: Path) -> None:
     write_json(tmp_path / "summary.json", {"CleanMinutes": 20})
-    with pytest.raises(InputError, match="MeanFD"):
+    with pytest.raises(InputError, match="MeanFD_mm"):
         replace(participant, folder=tmp_path).run(summary=[tmp_path / "summary.json"])
 
 

@@ -23,7 +23,6 @@ def summarise(series: Series, timing: Timing, design: Design, rank: int, coverag
     return {
         "CleanMinutes": round(kept * series.repetition_time_s / 60, 4),
         "MeanFD_mm": mean_fd,
-        "MeanFD": mean_fd,  # the name that the target stage reads
         "MaxFD_mm": round(float(timing.fd_mm.max()), 6),
         "FDThreshold_mm": timing.threshold_mm,
         "TotalVolumes": timing.volumes,

@@ -14,20 +14,13 @@ from numpy.typing import NDArray
 
 from tmsprep import __version__
 from tmsprep.files import atomic, read_tsv, save_nifti, write_json, write_tsv
-from tmsprep.simulate.participant import STORED_SHARE, Participant, Run, grey_level
+from tmsprep.simulate.participant import Participant, Run
 from tmsprep.simulate.protocol import Protocol
-from tmsprep.simulate.scanner import Scanner, add_noise
 from tmsprep.spaces import Grid, save_itk_affines
 
 BIDS_VERSION = "1.10.0"
 SCANNER_CODE = 1
 PHASE_ENCODING = "j-"
-B0_IDENTIFIER = "b0"
-DELTA_TE_S = (0.00492, 0.00738)
-"""Echo times of the phase-difference field map (s)."""
-_EPI_ECHO_S = 0.03
-_PHASE_FULL_SCALE = 4096
-"""Stored value of pi."""
 TARGET_COLUMNS = (
     "target_x",
     "target_y",
@@ -63,6 +56,14 @@ class Names:
         """Return the path of an echo's image within the dataset; no echo entity for a single-echo run."""
         entity = f"_echo-{echo}" if echo else ""
         return self.folder / "func" / f"{self.stem}_task-{self.task}{entity}_bold.nii.gz"
+
+    def field_map(self, ending: str) -> Path:
+        """Return the path of a field map's image; `ending` is ``phasediff``, ``dir-AP_epi``, ..."""
+        return self.folder / "fmap" / f"{self.stem}_{ending}.nii.gz"
+
+    def field_identifier(self) -> str:
+        """Return what ties a run to its field map (``B0FieldIdentifier``)."""
+        return f"b0{self.session or ''}"
 
     def t1w(self) -> Path:
         """Return the path of the T1w."""
@@ -130,13 +131,14 @@ def write_t1w(root: Path, names: Names, source: Path) -> None:
 
 def write_run(root: Path, names: Names, run: Run) -> None:
     """Write the echoes of a run with their sidecars."""
-    mapped = {} if run.scene.field is None else {"B0FieldSource": B0_IDENTIFIER + (names.session or "")}
-    for path, index, data in zip(_echo_paths(root, names, run), range(len(run.echoes)), run.echoes, strict=True):
+    mapped = {} if run.scene.field is None else {"B0FieldSource": names.field_identifier()}
+    for path, index, data in zip(echo_paths(root, names, run), range(len(run.echoes)), run.echoes, strict=True):
         save_small(path, data, run.grid, repetition_time_s=run.protocol.repetition_time_s)
         write_json(sidecar_of(path), run_sidecar(run.protocol, names.task, index) | mapped)
 
 
-def _echo_paths(root: Path, names: Names, run: Run) -> list[Path]:
+def echo_paths(root: Path, names: Names, run: Run) -> list[Path]:
+    """Return the paths of a run's echoes."""
     count = len(run.echoes)
     return [root / names.bold(index + 1 if count > 1 else None) for index in range(count)]
 
@@ -144,49 +146,6 @@ def _echo_paths(root: Path, names: Names, run: Run) -> list[Path]:
 def sidecar_of(path: Path) -> Path:
     """Return the sidecar's path of an image."""
     return path.with_name(path.name.replace(".nii.gz", ".json"))
-
-
-def write_field_map(root: Path, names: Names, run: Run, kind: str, generator: np.random.Generator) -> None:
-    """Write a field map of a distorted run: ``phasediff`` (with two magnitudes) or ``epi`` (both directions).
-
-    It is taken on the run's grid with the head where it lies when the run starts.
-    """
-    scanner = Scanner(run.scene, run.protocol, run.grid)
-    step = grey_level(scanner, run.scene, scanner.at_rest()[0]) / run.protocol.tsnr * run.protocol.quantum
-    seen = scanner.voxel_map(run.scene.stored.astype(np.float32)) > STORED_SHARE
-
-    def counts(image: NDArray[np.float32]) -> NDArray[np.int16]:
-        noisy = add_noise(image, step / run.protocol.quantum, generator)
-        return np.where(seen, np.rint(noisy / step), 0).astype(np.int16)
-
-    linked = {
-        "IntendedFor": [f"bids::{path.relative_to(root).as_posix()}" for path in _echo_paths(root, names, run)],
-        "B0FieldIdentifier": B0_IDENTIFIER + (names.session or ""),
-        "MagneticFieldStrength": 3,
-    }
-    folder = root / names.folder / "fmap"
-    if kind == "phasediff":
-        for index, time in enumerate(DELTA_TE_S):
-            image = folder / f"{names.stem}_magnitude{index + 1}.nii.gz"
-            save_small(image, counts(scanner.image(time, 0)), run.grid)
-            write_json(sidecar_of(image), {"EchoTime": time})
-        image = folder / f"{names.stem}_phasediff.nii.gz"
-        save_small(image, np.where(seen, _phase_difference(scanner.field_hz()), 0).astype(np.int16), run.grid)
-        write_json(sidecar_of(image), linked | {f"EchoTime{index + 1}": time for index, time in enumerate(DELTA_TE_S)})
-        return
-    for label, direction, sign in (("AP", "j-", -1), ("PA", "j", 1)):
-        image = folder / f"{names.stem}_dir-{label}_epi.nii.gz"
-        pair = np.stack([counts(scanner.image(_EPI_ECHO_S, sign)) for _ in range(2)], axis=-1)
-        save_small(image, pair, run.grid, repetition_time_s=run.protocol.repetition_time_s)
-        directed = {"PhaseEncodingDirection": direction, "TotalReadoutTime": run.protocol.readout_time_s}
-        write_json(sidecar_of(image), linked | directed | {"EchoTime": _EPI_ECHO_S})
-
-
-def _phase_difference(field_hz: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the wrapped phase that a field gains between the two echoes, in stored units."""
-    phase = 2 * np.pi * field_hz.astype(np.float64) * (DELTA_TE_S[1] - DELTA_TE_S[0])
-    wrapped = np.mod(phase + np.pi, 2 * np.pi) - np.pi
-    return np.rint(wrapped / np.pi * _PHASE_FULL_SCALE)
 
 
 def run_sidecar(protocol: Protocol, task: str, echo: int) -> dict[str, Any]:

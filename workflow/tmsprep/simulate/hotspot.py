@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 FWHM_MM = 15.0
 EDGE_MM = 9.0
 """Least distance to the edge of the search mask, so that the mask does not cut the hot spot."""
-DEPTH_MM = (8.0, 26.0)
+DEPTH_MM = (8.0, 21.0)
 """Distance from the scalp that is allowed."""
 GREY = 0.5
 _SIGMA = FWHM_MM / 2.3548

@@ -57,7 +57,7 @@ class Protocol:
 
     def slice_times_s(self) -> Array:
         """Return the start of each slice within the repetition, (slices,), from the lowest slice to the highest."""
-        times = np.arange(self.slices) * (self.repetition_time_s / self.slices)
+        times = np.arange(self.slices, dtype=np.float64) * (self.repetition_time_s / self.slices)
         return np.round(times if self.slice_order == "ascending" else times[::-1], 4)
 
     def shape(self) -> tuple[int, int, int]:

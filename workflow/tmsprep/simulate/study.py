@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tmsprep.simulate import dataset
 from tmsprep.simulate.anatomy import AnatomyFiles
+from tmsprep.simulate.fieldmaps import FieldMapWriter
 from tmsprep.simulate.participant import Conditions, Participant, acquire, make_participant, prepare_scene
 from tmsprep.simulate.protocol import Protocol
 from tmsprep.target.circuits import Circuit, load_circuit, read_circuit
@@ -61,7 +62,15 @@ def simulate(request: Request, files: AnatomyFiles) -> Participant:
             dataset.write_t1w(request.out, names, files.t1w)
         dataset.write_run(request.out, names, run)
         if request.field_map != "none":
-            noise = person.generator(stream, "field map")
-            dataset.write_field_map(request.out, names, run, request.field_map, noise)
+            _write_field_map(
+                FieldMapWriter(request.out, names, run, person.generator(stream, "field map")), request.field_map
+            )
         dataset.write_truth(request.out, names, person, run, request.fiducials)
     return person
+
+
+def _write_field_map(writer: FieldMapWriter, kind: str) -> None:
+    if kind == "phasediff":
+        writer.phase_difference()
+    else:
+        writer.both_directions()

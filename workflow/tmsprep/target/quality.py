@@ -56,12 +56,12 @@ def read_scan(summaries: Sequence[Path], volumes: Sequence[int]) -> Scan:
     Raises
     ------
     InputError
-        A summary lacks ``CleanMinutes`` or ``MeanFD``, or the number of summaries is not that of the runs.
+        A summary lacks ``CleanMinutes`` or ``MeanFD_mm``, or the number of summaries is not that of the runs.
     """
     if len(summaries) != len(volumes):
         raise InputError(f"{len(summaries)} summaries for {len(volumes)} run(s)", expected="one a run")
     minutes = [_number(path, "CleanMinutes") for path in summaries]
-    displacements = [_number(path, "MeanFD") for path in summaries]
+    displacements = [_number(path, "MeanFD_mm") for path in summaries]
     weighted = sum(value * count for value, count in zip(displacements, volumes, strict=True))
     return Scan(sum(minutes), weighted / sum(volumes))
 

@@ -33,7 +33,7 @@ LOG_SCALES = (0.0, -0.13)
 STARTS_REFINED = 4
 SCALE_RANGE = (0.42, 1.3)
 """Plausible ratio of volumes, template to head, after the affine (adults 0.7 to 1.35)."""
-MINIMUM_CORRELATION = 0.3
+MINIMUM_CORRELATION = 0.5
 
 
 @dataclass(frozen=True)

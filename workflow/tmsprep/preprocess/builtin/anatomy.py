@@ -132,8 +132,8 @@ def correct_bias(head: Head) -> Head:
 def _segment(head: Head, mask: Mask) -> tissue.Tissues:
     box = bounding_box(mask, voxel_sizes(head.affine_ras_mm), margin_mm=2.0)
     data, inside = head.data[box], mask[box]
-    starts = brainmask.three_classes(data[inside])
-    found = tissue.segment(data, inside, voxel_sizes(head.affine_ras_mm), (starts[0].mean, starts[1].mean, starts[2].mean))
+    zooms = voxel_sizes(head.affine_ras_mm)
+    found = tissue.segment(data, inside, zooms, brainmask.tissue_means(data[inside]))
     grey, white = _stepped(found.grey), _stepped(found.white)
     white = np.minimum(white, 1 - grey)
     parts = (grey, white, np.where(inside, 1 - grey - white, 0))

@@ -19,7 +19,8 @@ from tmsprep.spaces import Array, apply_affine
 
 _SLOPE = 0.05
 """Of the cost per percent of contrast. The source has 0.5; there, every place with a contrast above 5 % counts the same,
-and where contrast is high the cost is flat about its minimum (bench/epi_to_t1w.py: 0.6 to 0.8 mm off, against 0.4 to 0.5 mm)."""
+and where contrast is high the cost is flat about its minimum (0.6 to 0.8 mm off the published place of the head that
+bench/epi_to_t1w.py uses, against 0.4 to 0.5 mm)."""
 _MINIMUM_IN_VIEW = 0.3
 _SMOOTHING_MM = 0.7
 _LEVEL = 0.5

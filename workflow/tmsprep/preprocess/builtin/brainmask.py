@@ -8,7 +8,6 @@ the brightness of grey and white matter, and loses what hangs on it by a thin br
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +48,7 @@ def extract_brain(head: Head, template: Template, *, seed: int) -> Mask:
         The registration failed, or the volume is not that of an adult brain.
     """
     first = carry_over_mask(head, template, seed=seed)
+    require_adult_volume(first > 0.5, head)
     box = bounding_box(first > 0.5, voxel_sizes(head.affine_ras_mm), margin_mm=GROWTH_MM + SULCUS_MM + 4.0)
     mask = np.zeros(head.data.shape, dtype=bool)
     mask[box] = fit_to_tissue(head.data[box], first[box] > 0.5, voxel_sizes(head.affine_ras_mm))
@@ -118,22 +118,12 @@ def brain_tissue_range(values: Volume) -> tuple[float, float]:
     From `ABOVE_FLUID` of the way from cerebrospinal fluid to grey matter, to `ABOVE_WHITE` of the distance from grey to
     white matter above the latter; the means come from a three-class mixture of the values in the mask.
     """
-    fluid, grey, white = three_classes(values)
-    return fluid.mean + ABOVE_FLUID * (grey.mean - fluid.mean), white.mean + ABOVE_WHITE * (white.mean - grey.mean)
+    fluid, grey, white = tissue_means(values)
+    return fluid + ABOVE_FLUID * (grey - fluid), white + ABOVE_WHITE * (white - grey)
 
 
-@dataclass(frozen=True)
-class TissueClass:
-    """Brightness of one tissue."""
-
-    mean: float
-    deviation: float
-    share: float
-    """Of the voxels."""
-
-
-def three_classes(values: Volume) -> tuple[TissueClass, TissueClass, TissueClass]:
-    """Return fluid, grey and white matter of a T1w by a Gaussian mixture on a thinned sample."""
+def tissue_means(values: Volume) -> tuple[float, float, float]:
+    """Return the mean brightness of fluid, grey and white matter in a T1w by a Gaussian mixture on a thinned sample."""
     from sklearn.mixture import GaussianMixture
 
     low, high = np.percentile(values, [0.5, 99.5])
@@ -141,9 +131,5 @@ def three_classes(values: Volume) -> tuple[TissueClass, TissueClass, TissueClass
     sample = sample[:: max(sample.size // 50_000, 1)].astype(np.float64).reshape(-1, 1)
     starts = np.percentile(sample, [8, 42, 82]).reshape(-1, 1)
     mixture = GaussianMixture(3, means_init=starts, random_state=0).fit(sample)
-    order = np.argsort(mixture.means_.ravel())
-    classes = [
-        TissueClass(float(mixture.means_[k, 0]), float(np.sqrt(mixture.covariances_[k, 0, 0])), float(mixture.weights_[k]))
-        for k in order
-    ]
-    return classes[0], classes[1], classes[2]
+    fluid, grey, white = (float(mean) for mean in np.sort(np.asarray(mixture.means_).ravel()))
+    return fluid, grey, white

@@ -21,7 +21,7 @@ AGREEMENT = 2.5
 """Weight of the neighbours: log odds between a neighbourhood of one class wholly and of none of it."""
 BRIGHTNESS_MM = 25.0
 """Standard deviation of the smoothing of the slow brightness."""
-GREY_TO_WHITE = (0.7, 2.5)
+GREY_TO_WHITE = (0.6, 2.5)
 """Plausible ratio of volumes in adults (Lüders et al. 2002, doi:10.1006/nimg.2002.1147: 1.3 to 1.8; wide, it is a gate)."""
 
 
