@@ -41,9 +41,9 @@ class Head:
 
     def __init__(self, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
-        self.centres = rng.uniform(-38, 38, (30, 3))
-        self.widths = rng.uniform(5, 12, 30)
-        self.heights = rng.uniform(-400, 400, 30)
+        self.centres = rng.uniform(-38, 38, (50, 3))
+        self.widths = rng.uniform(5, 12, 50)
+        self.heights = rng.uniform(-400, 400, 50)
 
     def at(self, points: Array) -> Array:
         """Brightness at points (n, 3) in mm."""

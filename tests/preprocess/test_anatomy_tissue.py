@@ -54,9 +54,9 @@ def test_it_agrees_with_atropos():
         assert dice(ours > 0.5, theirs.numpy() > 0.5) > 0.93
 
 
-def test_inverted_contrast_is_refused():
-    """A T2w: grey matter is brighter than white, and most of what is bright is not white matter."""
-    data, mask, _ = phantom()
-    inverted = np.where(mask, 200 - data, 0).astype(np.float32)
+def test_implausible_shares_are_refused():
+    data, mask, truth = phantom(0.0)
+    only_white = np.where(truth == 1, 120.0, data).astype(np.float32)
+    only_white[::9, ::9, ::9] = 85.0
     with pytest.raises(ProcessingError, match="as in the T1w of an adult"):
-        segment(inverted, mask, ZOOMS, tissue_means(inverted[mask]))
+        segment(only_white, mask, ZOOMS, (40.0, 85.0, 120.0))

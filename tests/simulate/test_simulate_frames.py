@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from tests.simulate.conftest import COARSE, PROTOCOL, STILL, request_for, set_up
+from tests.simulate.conftest import PROTOCOL, STILL, request_for, set_up
 from tmsprep.files import load_nifti, read_json
 from tmsprep.simulate.anatomy import AnatomyFiles
 from tmsprep.simulate.field import PHASE_ENCODING_SIGN
@@ -86,10 +86,10 @@ def test_written_motion_moves_reference_points_to_the_volume(files: AnatomyFiles
 
 def test_circuit_is_found_in_the_file_where_the_truth_says(files: AnatomyFiles, tmp_path: Path) -> None:
     """From the written files alone: where the search mask follows the circuit most is where the truth says."""
-    protocol = replace(COARSE, minutes=3.0, tsnr=400.0, voxel_mm=4.0, matrix=(48, 54), slices=33)
-    simulate(request_for(tmp_path, protocol=protocol, conditions=STILL), files)
+    protocol = replace(PROTOCOL, minutes=6.0, tsnr=400.0, echo_times_s=(0.03,))
+    simulate(request_for(tmp_path, protocol=protocol, conditions=STILL, fine_mm=3.0), files)
     truth = tmp_path / "derivatives" / "truth"
-    image = load_nifti(next(tmp_path.glob("sub-01/func/*echo-2_bold.nii.gz")))
+    image = load_nifti(next(tmp_path.glob("sub-01/func/*_bold.nii.gz")))
     assert nib.aff2axcodes(image.affine) == ("L", "A", "S")
     target = pd.read_csv(truth / "targets.tsv", sep="\t").loc[0, ["target_x", "target_y", "target_z"]].to_numpy(float)
     to_scanner = load_itk_affines(next(truth.glob("sub-01/func/*_from-boldref_to-T1w_*.txt")))[0]

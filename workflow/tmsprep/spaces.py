@@ -119,7 +119,8 @@ class Transform:
             raise InputError("the transform is not there", where=path)
         if path.suffix == ".h5":
             chain = nt.manip.TransformChain.from_filename(str(path), fmt="itk")
-            return cls(chain.transforms or [])
+            # nitransforms lists the step that is applied first as the first; ITK, and `followed_by`, as the last
+            return cls(list(reversed(chain.transforms or [])))
         matrices = load_itk_affines(path)
         if len(matrices) != 1:
             raise InputError(f"holds {len(matrices)} transforms", where=path, expected="one affine")
@@ -146,7 +147,7 @@ class Transform:
         """Map points (n, 3) of B to A, RAS+ mm."""
         points = np.atleast_2d(np.asarray(points_ras_mm, dtype=np.float64))
         for step in reversed(self._steps):
-            points = np.asarray(step.map(points), dtype=np.float64)
+            points = _mapped(step, points)
         return points
 
     def affine_part(self) -> Array:
@@ -156,6 +157,21 @@ class Transform:
             if type(step).__name__ == "Affine":
                 matrix = np.asarray(step.matrix, dtype=np.float64) @ matrix
         return matrix
+
+
+def _mapped(step: Any, points_ras_mm: Array) -> Array:
+    """Map points by one step; outside a displacement field they stay.
+
+    nitransforms does not ask whether points that all lie on the field's lattice lie within the field too.
+    """
+    if type(step).__name__ == "Affine":
+        return np.asarray(step.map(points_ras_mm), dtype=np.float64)
+    voxels = np.asarray(step.reference.index(points_ras_mm))
+    inside = np.all((voxels >= 0) & (voxels <= np.asarray(step.reference.shape) - 1), axis=1)
+    mapped = points_ras_mm.copy()
+    if inside.any():
+        mapped[inside] = step.map(points_ras_mm[inside])
+    return mapped
 
 
 def resample(

@@ -74,8 +74,11 @@ _THREAD_VARIABLES = (
 
 def pin_threads() -> None:
     """Give every numerical library one thread: some results depend on the number. Call before importing them."""
+    from threadpoolctl import threadpool_limits
+
     for name in _THREAD_VARIABLES:
         os.environ[name] = "1"
+    threadpool_limits(limits=1)  # numpy's BLAS is loaded already, and reads the environment no more
 
 
 def find_own_programs() -> None:

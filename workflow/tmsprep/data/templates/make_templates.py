@@ -99,8 +99,7 @@ def read(space: str, kind: str) -> Head:
 def ants_pair(space: str) -> tuple[ants.ANTsImage, ants.ANTsImage]:
     """Return head and brain of a space as ANTs images."""
     head, mask = read(space, "T1w"), read(space, "desc-brain_mask")
-    data = np.asarray(head.dataobj, dtype=np.float32)
-    return to_ants(data, head.affine), to_ants(data * np.asarray(mask.dataobj), head.affine)
+    return to_ants(head.data, head.affine_ras_mm), to_ants(head.data * mask.data, head.affine_ras_mm)
 
 
 def register() -> tuple[AffineStep, FieldStep]:

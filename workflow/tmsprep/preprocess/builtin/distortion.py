@@ -25,9 +25,9 @@ class Unwarp:
         shift = np.asarray(distortion.shift_voxels(fieldmap_hz), dtype=np.float32)
         return cls(distortion.direction.axis, shift)
 
-    def move(self, voxels: NDArray[np.float64]) -> None:
-        """Displace, in place, the voxel coordinates (3, n) that belong to the grid's voxels, all of them in order."""
-        voxels[self.axis] += self.shift_voxels.ravel()
+    def move(self, voxels: NDArray[np.float64], where: NDArray[np.bool_] | None = None) -> None:
+        """Displace, in place, the voxel coordinates (3, n) that belong to the grid's voxels, or to those of a mask."""
+        voxels[self.axis] += self.shift_voxels.ravel() if where is None else self.shift_voxels[where]
 
     def jacobian(self) -> Volume:
         """Return by how much signal is squeezed together at each place; unwarped intensities are multiplied by it.

@@ -50,8 +50,12 @@ def estimate_motion(bold: Path, reference: Path | int) -> list[Array]:
     image = nib.load(bold)
     with tempfile.TemporaryDirectory() as folder:
         rows_path = Path(folder) / "motion.1D"
-        motion = EstimateMotion(bold=bold, parameters=rows_path)
-        setattr(motion.inputs, "reference_volume" if isinstance(reference, int) else "reference_image", reference)
+        # niimath runs in the temporary folder, where relative paths mean nothing
+        motion = EstimateMotion(bold=bold.resolve(), parameters=rows_path)
+        if isinstance(reference, int):
+            motion.inputs.reference_volume = reference
+        else:
+            motion.inputs.reference_image = reference.resolve()
         try:
             motion.run(cwd=folder)
         except OSError as error:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tmsprep.errors import ConfigurationError, InputError
 from tmsprep.files import load_nifti, read_data, read_json, save_nifti
-from tmsprep.preprocess.builtin.distortion import Unwarp
+from tmsprep.preprocess.builtin.distortion import Unwarp, unwarped
 from tmsprep.preprocess.builtin.series import (
     SCANNER,
     Volume,
@@ -29,6 +30,8 @@ from tmsprep.spaces import Array, Grid, load_itk_affines
 from tmsprep.stages import InFile, OutFile, SidecarFields
 
 _GRID_TOLERANCE_MM = 1e-2
+_AIR = 0.05
+"""Fraction of bright signal below which there is no tissue."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class _Plan:
     grid: Grid
     motion: list[Array]
     unwarp: Unwarp | None
+    where: NDArray[np.bool_]
+    """Voxels that are computed; the others are 0."""
     timing: SliceTiming | None
     repetition_s: float
     dummies: int
@@ -56,6 +61,8 @@ def resample_echoes(
     slice_timing: bool = True,
 ) -> SidecarFields:
     """Bring the echoes of a run onto the grid of the BOLD reference.
+
+    Only the head and two voxels around it are computed; the air beyond, most of the field of view, is 0.
 
     Parameters
     ----------
@@ -81,14 +88,17 @@ def resample_echoes(
     images = [load_series(path) for path in echo]
     times_s = _checked_times(echo, echo_times, out_echo)
     metadata = Sidecar.merge(sidecar)
-    grid = Grid.of(load_nifti(reference))
+    target = load_nifti(reference)
+    grid = Grid.of(target)
     matrices = load_itk_affines(motion)
     for path, image in zip(echo, images, strict=True):
         _check_grid(path, image.shape, np.asarray(image.affine), grid, len(matrices))
+    unwarp = _unwarp(fieldmap, metadata, grid)
     plan = _Plan(
         grid=grid,
         motion=matrices,
-        unwarp=_unwarp(fieldmap, metadata, grid),
+        unwarp=unwarp,
+        where=_head(read_data(target), unwarp),
         timing=metadata.slice_timing(grid.shape) if slice_timing else None,
         repetition_s=metadata.repetition_time_s(),
         dummies=int(read_json(summary)["n_non_steady_state"]),
@@ -134,6 +144,14 @@ def _unwarp(fieldmap: Path | None, metadata: Sidecar, grid: Grid) -> Unwarp | No
     return Unwarp.of(read_data(image), metadata.distortion())
 
 
+def _head(reference: Volume, unwarp: Unwarp | None) -> NDArray[np.bool_]:
+    """Return the head and two voxels around it, where it is seen in the reference and where it truly is."""
+    signal = np.zeros(reference.shape, dtype=bool)
+    for volume in (reference, reference if unwarp is None else unwarped(reference, unwarp)):
+        signal |= volume > _AIR * np.percentile(volume, 98)
+    return np.asarray(ndimage.binary_dilation(signal, iterations=2), dtype=bool)
+
+
 def _process(series: Volume, plan: _Plan) -> Volume:
     if plan.timing is not None:
         correct_slice_timing(
@@ -144,26 +162,18 @@ def _process(series: Volume, plan: _Plan) -> Volume:
             first_steady=plan.dummies,
         )
     to_voxels = np.linalg.inv(plan.grid.affine_ras_mm)
-    voxels = voxel_indices(plan.grid.shape)
-    jacobian = None if plan.unwarp is None else plan.unwarp.jacobian()
+    voxels = voxel_indices(plan.grid.shape)[:, plan.where.ravel()]
+    jacobian = None if plan.unwarp is None else plan.unwarp.jacobian()[plan.where]
     step = rounding_step(series[..., plan.dummies])
     for index, matrix in enumerate(plan.motion):
         pull = to_voxels @ matrix @ plan.grid.affine_ras_mm
-        series[..., index] = rounded(_volume(series[..., index], pull, voxels, plan.unwarp, jacobian), step)
+        places = pull[:3, :3] @ voxels + pull[:3, 3:]
+        if plan.unwarp is not None:
+            plan.unwarp.move(places, plan.where)
+        values = np.clip(sample(series[..., index], places), 0, None)
+        series[..., index] = 0
+        series[plan.where, index] = rounded(values if jacobian is None else values * jacobian, step)
     return series
-
-
-def _volume(
-    volume: Volume, pull: Array, voxels: NDArray[np.float64], unwarp: Unwarp | None, jacobian: Volume | None
-) -> Volume:
-    """Return one volume on the reference grid: pulled through motion, then along the phase-encoding axis."""
-    places = pull[:3, :3] @ voxels + pull[:3, 3:]
-    if unwarp is not None:
-        unwarp.move(places)
-    values = np.clip(sample(volume, places), 0, None).reshape(volume.shape)
-    if jacobian is not None:
-        values *= jacobian
-    return values
 
 
 def _fields(plan: _Plan, metadata: Sidecar, echo_time_s: float | None) -> dict[str, Any]:
