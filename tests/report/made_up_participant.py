@@ -206,7 +206,7 @@ FIDUCIALS = (
 )
 
 
-def _marker_row(  # noqa: PLR0917
+def _marker_row(
     name: str, target: tuple[float, ...], mni: tuple[float, ...], entry: tuple[float, ...], status: Status, reasons: str
 ) -> dict[str, Any]:
     given = status is not Status.ABSTAIN

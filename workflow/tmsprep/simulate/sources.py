@@ -33,7 +33,7 @@ CIRCUIT_PERCENT = 1.0
 NETWORK_PERCENT = 0.7
 LOCAL_PERCENT = 0.55
 GLOBAL_PERCENT = 0.25
-"""Amplitudes give correlations of about 0.5 to 0.7 between hot spot and circuit after denoising."""
+"""Amplitudes give correlations of about 0.4 to 0.7 between hot spot and circuit after denoising."""
 
 
 @dataclass(frozen=True)

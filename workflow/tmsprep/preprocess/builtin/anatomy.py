@@ -85,10 +85,10 @@ def _read(path: Path) -> tuple[Head, int]:
     code = int(image.header["sform_code"]) or int(image.header["qform_code"]) or 1
     data, affine = closest_canonical(data, np.asarray(image.affine, dtype=np.float64))
     head = Head(np.asarray(data, dtype=np.float32), affine)
-    return (_right_angled(head) if is_sheared(affine) else head), code
+    return (right_angled(head) if is_sheared(affine) else head), code
 
 
-def _right_angled(head: Head) -> Head:
+def right_angled(head: Head) -> Head:
     """Resample a sheared image onto the closest right-angled grid that covers it, same voxel edges (cubic)."""
     zooms = voxel_sizes(head.affine_ras_mm)
     left, _, right = np.linalg.svd(head.affine_ras_mm[:3, :3] / zooms)

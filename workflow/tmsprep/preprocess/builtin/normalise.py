@@ -70,7 +70,7 @@ def normalise_to_template(
     reference, brain = Head.read(template.head), Head.read(template.brain_mask).data > 0.5
     moved = _moved(head, reference.grid, out_t1w_to_mni)
     moved_mask = _moved(mask, reference.grid, out_t1w_to_mni) > 0.5
-    quality = _quality(moved, moved_mask, reference.data, brain)
+    quality = measure_quality(moved, moved_mask, reference.data, brain)
     save_nifti(out_mni_t1w, np.rint(np.maximum(moved, 0)).astype(np.int16), reference.affine_ras_mm, xform_code=MNI_CODE)
     return {
         "out_t1w_to_mni": quality,
@@ -97,7 +97,14 @@ def _moved(head: Head, grid: Grid, transform: Path) -> Volume:
     return from_ants(ants.apply_transforms(target, to_ants(source.data, source.affine_ras_mm), [str(transform)]))[0]
 
 
-def _quality(moved: Volume, mask: Mask, reference: Volume, brain: Mask) -> dict[str, float]:
+def measure_quality(moved: Volume, mask: Mask, reference: Volume, brain: Mask) -> dict[str, float]:
+    """Return how well the T1w and its brain mask, moved onto the template, meet it.
+
+    Raises
+    ------
+    ProcessingError
+        They do not.
+    """
     dice = float(2 * (mask & brain).sum() / (mask.sum() + brain.sum()))
     correlation = float(np.corrcoef(moved[brain], reference[brain])[0, 1])
     if not (dice >= MINIMUM_DICE and correlation >= MINIMUM_CORRELATION):
