@@ -36,7 +36,8 @@ def cortex_below(
         (3,) RAS mm: the first point with a probability of at least 0.5; None within 40 mm.
     """
     depths = np.arange(0.0, MAX_DEPTH_MM + _STEP_MM / 2, _STEP_MM)
-    points = np.asarray(entry_ras_mm) - depths[:, np.newaxis] * np.asarray(normal)
+    along = np.asarray(normal, dtype=np.float64)
+    points: Array = np.asarray(entry_ras_mm, dtype=np.float64) - depths[:, np.newaxis] * along
     voxels = apply_affine(np.linalg.inv(affine_ras_mm), points).T
     probability = ndimage.map_coordinates(grey_matter, voxels, order=1, mode="constant", cval=0.0)
     met = np.flatnonzero(probability >= MIN_GREY_MATTER)

@@ -88,7 +88,7 @@ def _bone_depths(
     along = np.linspace(0, back.length_mm, len(points)) - start_mm
     inward = _inward(points, midline)
     used = (along > -_ABOVE_MM) & (along < _BELOW_MM)
-    depths = np.arange(0.0, _DEEPEST_MM, _STEP_MM)
+    depths: Array = np.arange(0.0, _DEEPEST_MM, _STEP_MM, dtype=np.float64)
     image = _straightened(t1w, affine_ras_mm, points[used], inward[used], across=midline.normal, depths=depths)
     shallow = int(_FAT_WITHIN_MM / _STEP_MM)
     bright = float(np.median(image[:, :shallow].max(axis=1)))

@@ -94,7 +94,7 @@ class Plane:
         length = float(np.linalg.norm(normal))
         if length < 1e-6:
             raise ProcessingError("three points of a measuring plane lie on one line", action="check the fiducials")
-        return cls(a, normal / length)
+        return cls(a, np.asarray(normal / length, dtype=np.float64))
 
 
 def section(surface: Surface, plane: Plane, near_ras_mm: ArrayLike) -> Polyline:

@@ -58,7 +58,7 @@ class Landmarks:
                 expected="fiducials in scanner RAS mm: x grows to the right, y to the front",
                 action="check the fiducials and the orientation of the T1w image",
             )
-        return np.stack([right, front, np.cross(right, front)])
+        return np.stack([right, front, np.cross(right, front)]).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

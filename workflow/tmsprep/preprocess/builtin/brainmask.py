@@ -17,8 +17,8 @@ from tmsprep.itk_composite import write_steps
 from tmsprep.preprocess.builtin.affine import register_affine
 from tmsprep.preprocess.builtin.head import Array, Head, Mask, Volume
 from tmsprep.preprocess.builtin.morphology import bounding_box, closed, distance_mm, filled, largest_piece, opened
-from tmsprep.preprocess.builtin.warp import REGISTRATION_MM, register_warp
-from tmsprep.spaces import from_ants, to_ants, voxel_sizes
+from tmsprep.preprocess.builtin.warp import REGISTRATION_MM, carried, register_warp
+from tmsprep.spaces import voxel_sizes
 from tmsprep.templates import Template
 
 ITERATIONS = (60, 40, 0)
@@ -76,8 +76,6 @@ def require_adult_volume(mask: Mask, head: Head) -> None:
 
 def carry_over_mask(head: Head, template: Template, *, seed: int) -> Volume:
     """Return the template's brain mask warped onto the head's grid, 0 to 1."""
-    import ants
-
     small = head.at(REGISTRATION_MM)
     affine = register_affine(small, template, seed=seed)
     mask = Head.read(template.brain_mask)
@@ -86,9 +84,7 @@ def carry_over_mask(head: Head, template: Template, *, seed: int) -> Volume:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "from-template.h5"
         write_steps(path, warp.from_template)
-        target = to_ants(head.data, head.affine_ras_mm)
-        carried = ants.apply_transforms(target, to_ants(mask.data, mask.affine_ras_mm), [str(path)])
-    return from_ants(carried)[0]
+        return carried(mask, head.grid, path)
 
 
 def fit_to_tissue(data: Volume, mask: Mask, zooms_mm: Array) -> Mask:

@@ -5,8 +5,6 @@ Affine on the whole heads, so that it also carries points on the scalp; then SyN
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from tmsprep import templates
@@ -15,8 +13,7 @@ from tmsprep.files import save_nifti
 from tmsprep.itk_composite import write_steps
 from tmsprep.preprocess.builtin.affine import register_affine
 from tmsprep.preprocess.builtin.head import Head, Mask, Volume
-from tmsprep.preprocess.builtin.warp import REGISTRATION_MM, Warp, register_warp
-from tmsprep.spaces import Grid, from_ants, to_ants
+from tmsprep.preprocess.builtin.warp import REGISTRATION_MM, Warp, carried, register_warp
 from tmsprep.stages import InFile, OutFile, SidecarFields
 
 ITERATIONS = (60, 40, 10)
@@ -68,8 +65,8 @@ def normalise_to_template(
     write_steps(out_t1w_to_mni, warp.to_template)
     write_steps(out_mni_to_t1w, warp.from_template)
     reference, brain = Head.read(template.head), Head.read(template.brain_mask).data > 0.5
-    moved = _moved(head, reference.grid, out_t1w_to_mni)
-    moved_mask = _moved(mask, reference.grid, out_t1w_to_mni) > 0.5
+    moved = carried(head.at(REGISTRATION_MM), reference.grid, out_t1w_to_mni)
+    moved_mask = carried(mask.at(REGISTRATION_MM), reference.grid, out_t1w_to_mni) > 0.5
     quality = measure_quality(moved, moved_mask, reference.data, brain)
     save_nifti(out_mni_t1w, np.rint(np.maximum(moved, 0)).astype(np.int16), reference.affine_ras_mm, xform_code=MNI_CODE)
     return {
@@ -87,14 +84,6 @@ def register(head: Head, mask: Mask, template: templates.Template, *, seed: int)
     stripped = Head(np.where(mask, head.data, 0), head.affine_ras_mm).at(REGISTRATION_MM)
     inside = Head(np.where(brain, reference.data, 0), reference.affine_ras_mm)
     return register_warp(stripped, inside, brain, affine, iterations=ITERATIONS, seed=seed)
-
-
-def _moved(head: Head, grid: Grid, transform: Path) -> Volume:
-    import ants
-
-    target = to_ants(np.zeros(grid.shape), grid.affine_ras_mm)
-    source = head.at(REGISTRATION_MM)
-    return from_ants(ants.apply_transforms(target, to_ants(source.data, source.affine_ras_mm), [str(transform)]))[0]
 
 
 def measure_quality(moved: Volume, mask: Mask, reference: Volume, brain: Mask) -> dict[str, float]:

@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from tmsprep.itk_composite import Step, read_steps
-from tmsprep.preprocess.builtin.head import Array, Head, Mask
+from tmsprep.preprocess.builtin.head import Array, Head, Mask, Volume
 from tmsprep.preprocess.builtin.morphology import bounding_box, distance_mm
-from tmsprep.spaces import save_itk_affines, to_ants, voxel_sizes
+from tmsprep.spaces import Grid, from_ants, save_itk_affines, to_ants, voxel_sizes
 
 if TYPE_CHECKING:
     import ants
@@ -75,6 +75,15 @@ def register_warp(head: Head, reference: Head, brain: Mask, affine: Array, *, it
             write_composite_transform=True,
         )
         return Warp(read_steps(Path(result["fwdtransforms"])), read_steps(Path(result["invtransforms"])))
+
+
+def carried(head: Head, grid: Grid, transform: Path) -> Volume:
+    """Return the head resampled onto another grid by a saved ITK transform (linear)."""
+    import ants
+
+    target = to_ants(np.zeros(grid.shape, dtype=np.float32), grid.affine_ras_mm)
+    moved = cast("ants.ANTsImage", ants.apply_transforms(target, _as_ants(head), [str(transform)]))
+    return from_ants(moved)[0]
 
 
 def _as_ants(head: Head) -> ants.ANTsImage:
