@@ -27,6 +27,7 @@ from numpy.typing import NDArray  # noqa: E402
 from scipy.spatial.transform import Rotation  # noqa: E402
 
 from tmsprep.files import load_nifti, read_data, save_nifti  # noqa: E402
+from tmsprep.interfaces.ants_registration import register as ants_register  # noqa: E402
 from tmsprep.records import BeamF3Result, load_fiducials  # noqa: E402
 from tmsprep.scalp.geodesic import with_vertex  # noqa: E402
 from tmsprep.scalp.measure import Landmarks, f3_on_scalp, locate_on_scalp, measure  # noqa: E402
@@ -112,12 +113,12 @@ def _affine_to_template(volume: NDArray[np.float32], affine_ras_mm: Array) -> Ar
     template = load_nifti(load(NLIN2009C).head)
     data, affine = closest_canonical(volume, affine_ras_mm)
     grid = Grid((data.shape[0], data.shape[1], data.shape[2]), affine).with_zooms((2.0, 2.0, 2.0))
-    found = ants.registration(
+    found = ants_register(
         to_ants(read_data(template), np.asarray(template.affine, dtype=np.float64)),
         to_ants(resample(data, affine, grid, order=1), grid.affine_ras_mm),
         "Affine",
         aff_metric="mattes",
-        random_seed=42,
+        seed=42,
     )
     transform = ants.read_transform(found["fwdtransforms"][0])
     corners = np.array([[0.0, 0, 0], [50, 0, 0], [0, 50, 0], [0, 0, 50]])

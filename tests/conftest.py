@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tmsprep.stages import pin_threads
+
+# as in every stage: what a library computes may depend on its number of threads
+pin_threads()
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

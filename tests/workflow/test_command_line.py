@@ -59,6 +59,7 @@ def test_the_documented_options_are_the_programs_own() -> None:
         ((EXAMPLE, "out", "participant", "--preproc", "fmriprep"), "fMRIPrep"),
         ((EXAMPLE, "out", "participant", "--derivatives", "xcpd=/a"), "fmriprep=PATH"),
         ((EXAMPLE, "out", "analysis"), "analysis"),
+        ((EXAMPLE, "out", "participant", "--seed", "0"), "the clock"),
     ],
 )
 def test_bad_input_gets_a_message_and_leaves_nothing(tmp_path: Path, words: tuple[object, ...], expected: str) -> None:

@@ -26,6 +26,8 @@ from tmsprep.target.masks import load_search_mask
 
 DRAFT_FOLDER = "nibs"
 """NIBS-BIDS (BEP037) is a draft: the folder's name is stated here only."""
+MAX_SEED = 2**31 - 100
+"""What fits the libraries' 32-bit seeds, with room for the seeds that follow the first."""
 
 
 def folder_of(entities: Mapping[str, str]) -> str:
@@ -283,6 +285,10 @@ def check_options(options: Options) -> None:
         raise InputError("there is no such folder", where=options.bids_dir, expected="a BIDS dataset")
     if options.output_dir.resolve() == options.bids_dir.resolve():
         raise ConfigurationError("the output folder is the dataset itself", action="choose another output folder")
+    if not 1 <= options.seed <= MAX_SEED:
+        raise ConfigurationError(
+            f"the seed is {options.seed}", where="--seed", expected=f"1 to {MAX_SEED}: libraries take the clock for 0"
+        )
     existing = existing_derivatives(options)
     if options.preproc is Preprocessing.FMRIPREP and existing is None:
         raise ConfigurationError(

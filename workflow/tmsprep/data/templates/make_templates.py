@@ -25,6 +25,7 @@ from tmsprep.stages import pin_threads
 pin_threads()
 
 from tmsprep.files import save_nifti  # noqa: E402
+from tmsprep.interfaces.ants_registration import register as ants_register  # noqa: E402
 from tmsprep.itk_composite import AffineStep, FieldStep, read_steps, write_steps  # noqa: E402
 from tmsprep.preprocess.builtin.head import Head  # noqa: E402
 from tmsprep.spaces import (  # noqa: E402
@@ -107,12 +108,10 @@ def register() -> tuple[AffineStep, FieldStep]:
 
     Cross-correlation, because the two averages differ in contrast locally.
     """
-    import ants
-
     fixed_head, fixed_brain = ants_pair(NLIN2009C)
     moving_head, moving_brain = ants_pair(NLIN6)
-    affine = ants.registration(fixed_brain, moving_brain, "Affine", aff_metric="mattes", random_seed=1)
-    result = ants.registration(
+    affine = ants_register(fixed_brain, moving_brain, "Affine", aff_metric="mattes", seed=1)
+    result = ants_register(
         fixed_head,
         moving_head,
         "SyNOnly",
@@ -121,7 +120,7 @@ def register() -> tuple[AffineStep, FieldStep]:
         syn_sampling=3,
         reg_iterations=(80, 60, 15),
         verbose=True,
-        random_seed=1,
+        seed=1,
         write_composite_transform=True,
     )
     first, second = read_steps(Path(result["fwdtransforms"]))

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage, optimize
 
 from tmsprep.errors import ProcessingError
+from tmsprep.interfaces.ants_registration import register as ants_register
 from tmsprep.itk_composite import AffineStep, read_steps
 from tmsprep.preprocess.builtin.head import Array, Head, Volume
 from tmsprep.preprocess.builtin.morphology import distance_mm
@@ -164,13 +165,11 @@ def register_affine(head: Head, template: Template, *, seed: int, start: Array |
 
 
 def _refined(head: Head, template: Template, start: Array, seed: int) -> Array:
-    import ants
-
     reference = Head.read(template.head)
     with tempfile.TemporaryDirectory() as folder:
         initial = Path(folder) / "initial.txt"
         save_itk_affines(initial, [start])
-        result = ants.registration(
+        result = ants_register(
             to_ants(reference.data, reference.affine_ras_mm),
             to_ants(head.data, head.affine_ras_mm),
             "Affine",
@@ -180,7 +179,7 @@ def _refined(head: Head, template: Template, start: Array, seed: int) -> Array:
             aff_iterations=(200, 50),
             aff_shrink_factors=(4, 2),
             aff_smoothing_sigmas=(2, 1),
-            random_seed=seed,
+            seed=seed,
             write_composite_transform=True,
         )
         steps = read_steps(Path(result["fwdtransforms"]))

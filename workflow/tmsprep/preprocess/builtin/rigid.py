@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tmsprep.interfaces.ants_registration import register as ants_register
 from tmsprep.preprocess.builtin.series import Volume
 from tmsprep.spaces import (
     Array,
@@ -41,13 +42,13 @@ def register_rigidly(fixed: ants.ANTsImage, moving: ants.ANTsImage, *, centred: 
     import ants
 
     with tempfile.TemporaryDirectory() as folder:
-        result = ants.registration(
+        result = ants_register(
             fixed,
             moving,
-            type_of_transform="Rigid",
+            "Rigid",
             initial_transform=None if centred else "Identity",
             aff_metric="mattes",
-            random_seed=seed,
+            seed=seed,
             outprefix=f"{folder}/",
         )
         return _pull_matrix(ants.read_transform(result["fwdtransforms"][-1]))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from tmsprep.interfaces.ants_registration import register as ants_register
 from tmsprep.itk_composite import Step, read_steps
 from tmsprep.preprocess.builtin.head import Array, Head, Mask, Volume
 from tmsprep.preprocess.builtin.morphology import bounding_box, distance_mm
@@ -56,14 +57,12 @@ def register_warp(head: Head, reference: Head, brain: Mask, affine: Array, *, it
     seed
         Of random sampling.
     """
-    import ants
-
     focus = distance_mm(~brain, voxel_sizes(reference.affine_ras_mm)) <= FOCUS_MM
     box = bounding_box(focus, voxel_sizes(reference.affine_ras_mm), margin_mm=MARGIN_MM)
     with tempfile.TemporaryDirectory() as folder:
         initial = Path(folder) / "initial.txt"
         save_itk_affines(initial, [affine])
-        result = ants.registration(
+        result = ants_register(
             _as_ants(reference.cropped(box)),
             _as_ants(head),
             "SyNOnly",
@@ -71,7 +70,7 @@ def register_warp(head: Head, reference: Head, brain: Mask, affine: Array, *, it
             outprefix=str(Path(folder) / "warp"),
             mask=_as_ants(Head(focus.astype(np.float32), reference.affine_ras_mm).cropped(box)),
             reg_iterations=tuple(iterations),
-            random_seed=seed,
+            seed=seed,
             write_composite_transform=True,
         )
         return Warp(read_steps(Path(result["fwdtransforms"])), read_steps(Path(result["invtransforms"])))
