@@ -116,9 +116,13 @@ def test_an_installed_wheel_plans_the_example(tmp_path: Path) -> None:
     own = next(clean.glob("lib/python*/site-packages"))
     (own / "dependencies.pth").write_text(f"{packages}\n")
     where = subprocess.run(
-        [python, "-c", "import tmsprep; print(tmsprep.__file__)"], check=True, capture_output=True, text=True, cwd=tmp_path
+        [python, "-c", "from tmsprep.workflow_files import snakefile; print(snakefile())"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
     ).stdout
-    assert where.startswith(str(clean))
+    assert where.startswith(str(own))
     result = subprocess.run(
         [clean / "bin" / "tmsprep", EXAMPLE, tmp_path / "out", "participant", "--dry-run", "--skip-bids-validation"],
         check=False,
@@ -129,4 +133,3 @@ def test_an_installed_wheel_plans_the_example(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "sub-01_task-rest_bold (3 echoes)" in result.stdout
-    assert "_workflow" in result.stdout + result.stderr

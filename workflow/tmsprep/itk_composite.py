@@ -2,13 +2,12 @@
 
 ANTs stamps the machine and the time into the files that it writes. This module writes only the transform itself: affines
 and displacement fields, in the form that ANTs, ITK, SimpleITK and nitransforms read. Reading for use goes through
-`tmsprep.spaces.Transform.load`; `read_steps` is for rewriting.
+`tmsprep.spaces.Transform.load`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -17,27 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmsprep.errors import InputError
-from tmsprep.spaces import LPS_FROM_RAS, Grid, lps_from_ras, ras_from_lps, voxel_sizes
+from tmsprep.spaces import LPS_FROM_RAS, AffineStep, FieldStep, Grid, Step, lps_from_ras, ras_from_lps, voxel_sizes
 
 _TYPES = {"affine": b"AffineTransform_float_3_3", "field": b"DisplacementFieldTransform_float_3_3"}
-
-
-@dataclass(frozen=True)
-class AffineStep:
-    """An affine: `pull_ras_mm`, 4 x 4, maps points of B to points of A, RAS+ mm."""
-
-    pull_ras_mm: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FieldStep:
-    """A displacement field: `displacement_ras_mm`, (x, y, z, 3), is added to the points of B; `grid` is where it lies."""
-
-    displacement_ras_mm: NDArray[np.float32]
-    grid: Grid
-
-
-Step = AffineStep | FieldStep
 
 
 def write_steps(path: Path, steps: Sequence[Step]) -> None:

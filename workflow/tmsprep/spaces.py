@@ -95,13 +95,51 @@ class Grid:
         return np.all((voxels >= -0.5) & (voxels <= np.asarray(self.shape) - 0.5), axis=-1)
 
 
+@dataclass(frozen=True)
+class AffineStep:
+    """An affine: `pull_ras_mm`, 4 x 4, maps points of B to points of A, RAS+ mm."""
+
+    pull_ras_mm: Array
+
+    def pull_points(self, points_ras_mm: Array) -> Array:
+        """Map points (n, 3) of B to A, RAS+ mm."""
+        return apply_affine(self.pull_ras_mm, points_ras_mm)
+
+
+@dataclass(frozen=True)
+class FieldStep:
+    """A displacement field: `displacement_ras_mm`, (x, y, z, 3), is added to the points of B; `grid` is where it lies."""
+
+    displacement_ras_mm: NDArray[np.float32]
+    grid: Grid
+
+    def pull_points(self, points_ras_mm: Array) -> Array:
+        """Map points (n, 3) of B to A, RAS+ mm; outside the field they stay.
+
+        Linear between voxel centres, as ITK defines a ``DisplacementFieldTransform``: a spline (nitransforms) moves points
+        by up to half a millimetre otherwise where a coarse field is steep.
+        """
+        voxels = apply_affine(np.linalg.inv(self.grid.affine_ras_mm), points_ras_mm)
+        last = np.asarray(self.grid.shape) - 1
+        inside = np.all((voxels >= 0) & (voxels <= last), axis=1)
+        moved = np.array(points_ras_mm, dtype=np.float64)
+        for axis in range(3):
+            moved[inside, axis] += ndimage.map_coordinates(
+                self.displacement_ras_mm[..., axis], voxels[inside].T, output=np.float64, order=1, mode="nearest"
+            )
+        return moved
+
+
+Step = AffineStep | FieldStep
+
+
 class Transform:
     """A spatial transform ``from-A_to-B``: one or more steps, each of which maps points of B towards A.
 
     Use `load`, `from_matrix` or `followed_by` to make one.
     """
 
-    def __init__(self, steps: Sequence[Any]) -> None:
+    def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = tuple(steps)
 
     @classmethod
@@ -113,14 +151,12 @@ class Transform:
         InputError
             The file is absent or of another kind.
         """
-        import nitransforms as nt
+        from tmsprep.itk_composite import read_steps
 
         if not path.exists():
             raise InputError("the transform is not there", where=path)
         if path.suffix == ".h5":
-            chain = nt.manip.TransformChain.from_filename(str(path), fmt="itk")
-            # nitransforms lists the step that is applied first as the first; ITK, and `followed_by`, as the last
-            return cls(list(reversed(chain.transforms or [])))
+            return cls(read_steps(path))
         matrices = load_itk_affines(path)
         if len(matrices) != 1:
             raise InputError(f"holds {len(matrices)} transforms", where=path, expected="one affine")
@@ -129,9 +165,7 @@ class Transform:
     @classmethod
     def from_matrix(cls, pull_matrix_ras_mm: ArrayLike) -> Transform:
         """Make a transform of a 4 x 4 matrix that maps points of B to points of A, RAS+ mm."""
-        import nitransforms as nt
-
-        return cls([nt.linear.Affine(np.asarray(pull_matrix_ras_mm, dtype=np.float64))])
+        return cls([AffineStep(np.asarray(pull_matrix_ras_mm, dtype=np.float64))])
 
     @classmethod
     def identity(cls) -> Transform:
@@ -140,38 +174,23 @@ class Transform:
 
     def followed_by(self, later: Transform) -> Transform:
         """Return ``from-A_to-C`` from this ``from-A_to-B`` and `later`, a ``from-B_to-C``."""
-        # nitransforms lists steps as ITK does: the last one is applied to the points of C first.
+        # as in ITK, the last step is applied to the points of C first
         return Transform([*self._steps, *later._steps])
 
     def pull_points(self, points_ras_mm: ArrayLike) -> Array:
         """Map points (n, 3) of B to A, RAS+ mm."""
         points = np.atleast_2d(np.asarray(points_ras_mm, dtype=np.float64))
         for step in reversed(self._steps):
-            points = _mapped(step, points)
+            points = step.pull_points(points)
         return points
 
     def affine_part(self) -> Array:
         """Return the product of the affine steps, as a 4 x 4 pull matrix (RAS+ mm); warps are left out."""
         matrix = np.eye(4)
         for step in reversed(self._steps):
-            if type(step).__name__ == "Affine":
-                matrix = np.asarray(step.matrix, dtype=np.float64) @ matrix
+            if isinstance(step, AffineStep):
+                matrix = step.pull_ras_mm @ matrix
         return matrix
-
-
-def _mapped(step: Any, points_ras_mm: Array) -> Array:
-    """Map points by one step; outside a displacement field they stay.
-
-    nitransforms does not ask whether points that all lie on the field's lattice lie within the field too.
-    """
-    if type(step).__name__ == "Affine":
-        return np.asarray(step.map(points_ras_mm), dtype=np.float64)
-    voxels = np.asarray(step.reference.index(points_ras_mm))
-    inside = np.all((voxels >= 0) & (voxels <= np.asarray(step.reference.shape) - 1), axis=1)
-    mapped = points_ras_mm.copy()
-    if inside.any():
-        mapped[inside] = step.map(points_ras_mm[inside])
-    return mapped
 
 
 def resample(

@@ -132,9 +132,9 @@ def denoise_run(
     write_tsv(out_regressors, regressors_table(design, timing), decimals=8)
     fields = series_fields(series, timing, design, smoothing_fwhm_mm)
     return {
-        "out_t1w_bold": fields,
+        "out_t1w_bold": fields | {"SpatialReference": t1w},
         "out_mni_bold": fields,
-        "out_t1w_mask": {"Type": "Brain", "SkullStripped": True},
+        "out_t1w_mask": {"Type": "Brain", "SkullStripped": True, "SpatialReference": t1w},
         "out_mni_mask": {"Type": "Brain", "SkullStripped": True},
         "out_regressors": design_fields(design, band),
     }

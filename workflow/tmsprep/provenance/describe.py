@@ -18,21 +18,29 @@ from tmsprep.stages import OutFile, SidecarFields
 BIDS_VERSION = "1.10.0"
 CODE_URL = "https://github.com/tmsprep/tmsprep"
 
-_IGNORED = (
-    "**/nibs",
-    "*.html",
-    "plan.tsv",
-    "group_*.tsv",
-    "prov",
-    "logs",
-    "benchmarks",
-    "ro-crate-metadata.json",
-    "SHA256SUMS",
-    "*_statmap.*",
-    "*_desc-confounds_timeseries.*",
-    "**/*.surf.gii",
-)
-"""What the BIDS schema does not know yet; nothing else is hidden from the validator."""
+_IGNORED = {
+    "tmsprep": (
+        "**/nibs",
+        "*.html",
+        "plan.*",
+        "group_*.*",
+        "prov",
+        "logs",
+        "benchmarks",
+        "ro-crate-metadata.json",
+        "SHA256SUMS",
+        "*_statmap.*",
+        "*_timeseries.*",
+        "**/*.surf.gii",
+        "*_desc-scalp.json",
+    ),
+    "tedana": ("*_S0map.*", "*_T2starmap.*", "*_desc-tedana_metrics.*", "*_desc-ICA_mixing.*"),
+    "tmsprep-builtin": ("*_timeseries.*", "*_xfm.*", "*_boldref.*"),
+}
+"""What the BIDS schema does not know yet; nothing else is hidden from the validator.
+
+The names of ``tmsprep-builtin`` are fMRIPrep's, which hides the same ones; those of ``tedana`` are tedana's.
+"""
 
 _DATASETS = {
     "tmsprep": ("TMSPrep - individual TMS targets", "tmsprep", "Circuit target, Beam F3, coil pose and reports."),
@@ -79,7 +87,7 @@ def describe_dataset(*, dataset: str, link: list[str], out_description: OutFile,
         "DatasetLinks": links,
     }
     write_json(out_description, content)
-    out_bidsignore.write_text("\n".join(_IGNORED) + "\n", encoding="utf-8")
+    out_bidsignore.write_text("\n".join(_IGNORED[dataset]) + "\n", encoding="utf-8")
     return {}
 
 

@@ -87,7 +87,7 @@ def write_sidecars(run: StageRun, twins: Mapping[Path, Path], fields: Mapping[st
     twins
         Output to the temporary file that holds its content.
     fields
-        What the stage function returned.
+        What the stage function returned; a path among the values is a file that the reader is pointed to.
 
     Returns
     -------
@@ -100,12 +100,17 @@ def write_sidecars(run: StageRun, twins: Mapping[Path, Path], fields: Mapping[st
         for index, path in enumerate(paths):
             extra = own[index] if isinstance(own, list) else own
             if path.suffix == ".json":
-                _extend_json(twins[path], _provenance(run, path) | dict(extra))
+                _extend_json(twins[path], _provenance(run, path) | _with_uris(extra, path))
             elif (sidecar := sidecar_path(path)) is not None and dataset_root(path.parent.resolve()):
-                content = dict(extra) | _provenance(run, path) | {"SHA256": sha256(twins[path])}
+                content = _with_uris(extra, path) | _provenance(run, path) | {"SHA256": sha256(twins[path])}
                 made[sidecar] = temporary_twin(sidecar)
                 write_json(made[sidecar], content)
     return made
+
+
+def _with_uris(fields: Mapping[str, Any], seen_from: Path) -> dict[str, Any]:
+    """Name the files among the values by BIDS URIs."""
+    return {key: bids_uri(value, seen_from) if isinstance(value, Path) else value for key, value in fields.items()}
 
 
 def _extend_json(path: Path, extra: Mapping[str, Any]) -> None:
@@ -118,7 +123,7 @@ def _provenance(run: StageRun, path: Path) -> dict[str, Any]:
         "Sources": [bids_uri(source, path) for source in sources],
         "SourcesSHA256": [sha256(source) for source in sources],
         "Command": command_line(run, path),
-        "GeneratedBy": [{"Name": "TMSPrep", "Version": __version__}],
+        "GeneratedBy": [{"Name": "tmsprep", "Version": __version__}],
     }
 
 

@@ -80,9 +80,9 @@ def reconstruct_scalp(
     save_fiducials(out_fiducials, fiducials)
     _draw(out_picture, surface, fiducials)
     return {
-        "out_head_mask": {"SpatialReference": "T1w", "Type": "Head", "HeadVolumeLitres": round(head.volume_litres, 3)}
+        "out_head_mask": {"SpatialReference": t1w, "Type": "ROI", "HeadVolumeLitres": round(head.volume_litres, 3)}
         | {f"Face{key.capitalize()}Fraction": round(value, 4) for key, value in asdict(evidence).items()},
-        "out_scalp": {"SpatialReference": "T1w", "CoordinateSystem": "ScanRAS", "CoordinateUnits": "mm"},
+        "out_scalp": {"SpatialReference": t1w, "CoordinateSystem": "ScanRAS", "CoordinateUnits": "mm"},
         "out_fiducials": _fiducial_fields(),
     }
 

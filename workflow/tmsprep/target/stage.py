@@ -139,7 +139,7 @@ def find_target(
     ).save(out_result)
     _save_scores(out_scores, found, voxels.grid)
     fields = _fields(plan, polarity, search, forced=force_polarity) | {"T1wSHA256": sha256(t1w), "Seed": seed}
-    return {"out_scores": _map_fields() | fields, "out_result": fields | {"Thresholds": asdict(_LIMITS)}}
+    return {"out_scores": _map_fields(t1w) | fields, "out_result": fields | {"Thresholds": asdict(_LIMITS)}}
 
 
 def _check_numbers(top_fraction: float, exclusion_mm: float, max_depth_mm: float | None) -> None:
@@ -207,9 +207,9 @@ def _fields(plan: Plan, polarity: Polarity, search: Search, *, forced: bool) -> 
     }
 
 
-def _map_fields() -> dict[str, Any]:
+def _map_fields(t1w: Path) -> dict[str, Any]:
     return {
         "Description": "Correlation with the circuit's time course in the search mask; 0 where nothing was scored",
-        "SpatialReference": "T1w",
+        "SpatialReference": t1w,
         "Units": "1",
     }

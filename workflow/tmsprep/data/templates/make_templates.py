@@ -26,9 +26,11 @@ pin_threads()
 
 from tmsprep.files import save_nifti  # noqa: E402
 from tmsprep.interfaces.ants_registration import register as ants_register  # noqa: E402
-from tmsprep.itk_composite import AffineStep, FieldStep, read_steps, write_steps  # noqa: E402
+from tmsprep.itk_composite import read_steps, write_steps  # noqa: E402
 from tmsprep.preprocess.builtin.head import Head  # noqa: E402
 from tmsprep.spaces import (  # noqa: E402
+    AffineStep,
+    FieldStep,
     Transform,
     apply_affine,
     closest_canonical,

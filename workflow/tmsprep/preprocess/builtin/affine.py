@@ -16,10 +16,10 @@ from scipy import ndimage, optimize
 
 from tmsprep.errors import ProcessingError
 from tmsprep.interfaces.ants_registration import register as ants_register
-from tmsprep.itk_composite import AffineStep, read_steps
+from tmsprep.itk_composite import read_steps
 from tmsprep.preprocess.builtin.head import Array, Head, Volume
 from tmsprep.preprocess.builtin.morphology import distance_mm
-from tmsprep.spaces import apply_affine, resample, save_itk_affines, to_ants, voxel_sizes
+from tmsprep.spaces import AffineStep, apply_affine, resample, save_itk_affines, to_ants, voxel_sizes
 from tmsprep.templates import Template
 
 COARSE_MM = 8.0

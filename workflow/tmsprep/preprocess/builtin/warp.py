@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from tmsprep.interfaces.ants_registration import register as ants_register
-from tmsprep.itk_composite import Step, read_steps
+from tmsprep.itk_composite import read_steps
 from tmsprep.preprocess.builtin.head import Array, Head, Mask, Volume
 from tmsprep.preprocess.builtin.morphology import bounding_box, distance_mm
-from tmsprep.spaces import Grid, from_ants, save_itk_affines, to_ants, voxel_sizes
+from tmsprep.spaces import Grid, Step, from_ants, save_itk_affines, to_ants, voxel_sizes
 
 if TYPE_CHECKING:
     import ants
