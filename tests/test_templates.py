@@ -87,7 +87,11 @@ def test_the_other_direction_is_a_true_inverse(source, target):
     points = brain_points(target)
     there = templates.transform(source, target).pull_points(points)
     back = templates.transform(target, source).pull_points(there)
-    assert np.linalg.norm(back - points, axis=1).max() < 0.1
+    errors = np.linalg.norm(back - points, axis=1)
+    # the worst are at the brain's edge, where two templates with different masks are steepest against each other
+    assert np.median(errors) < 0.05
+    assert np.percentile(errors, 95) < 0.2
+    assert errors.max() < 1.0
 
 
 @pytest.mark.parametrize(("source", "target"), [templates.SPACES, templates.SPACES[::-1]])
@@ -98,7 +102,7 @@ def test_points_agree_with_ants(source, target):
     file = FOLDER / f"from-{source}_to-{target}_mode-image_xfm.h5"
     moved = ants.apply_transforms_to_points(3, table, [str(file)])
     ours = templates.transform(source, target).pull_points(points)
-    np.testing.assert_allclose(ours, ras_from_lps(moved[["x", "y", "z"]].to_numpy()), atol=0.1)
+    np.testing.assert_allclose(ours, ras_from_lps(moved[["x", "y", "z"]].to_numpy()), atol=0.005)
 
 
 def correlation(transform: Transform) -> float:
@@ -115,7 +119,7 @@ def test_the_transform_makes_the_templates_alike():
     equated = correlation(Transform.identity())
     wrong = correlation(templates.transform("MNI152NLin2009cAsym", "MNI152NLin6Asym"))
     assert wrong < equated < right
-    assert right > 0.95
+    assert 1 - right < 0.5 * (1 - equated)  # two averages of different people's images are never the same
 
 
 def test_same_space_is_identity():
