@@ -155,6 +155,9 @@ def test_the_image_in_mni_is_what_the_transform_says(results):
     t1w = load_nifti(results.path("out_t1w"))
     ours = resample(read_data(t1w), t1w.affine, Grid.of(image), results.transform("out_t1w_to_mni"), order=1)
     brain = read_data(load_nifti(templates.load(templates.NLIN2009C).brain_mask)) > 0.5
+    # the head ends just below its brain, and at a field of view's rim the two differ in what they call outside
+    inside = resample(np.ones(t1w.shape), t1w.affine, Grid.of(image), results.transform("out_t1w_to_mni"), order=1)
+    brain &= inside == 1
     np.testing.assert_allclose(ours[brain], read_data(image)[brain], atol=0.1 * read_data(image)[brain].std())
     assert np.corrcoef(read_data(image)[brain], read_data(template)[brain])[0, 1] > 0.9
 

@@ -6,6 +6,7 @@ the best can be believed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,10 +196,11 @@ def _mutual_information(reference: Volume, affine_ras_mm: Array, head: Head, see
     brain = np.where(head.brain, head.t1w, 0)
     fixed = as_ants(resample(brain, head.affine_ras_mm, grid, order=1), grid.affine_ras_mm)
     moving = without_bias(as_ants(reference, affine_ras_mm))
-    return {
-        "mutual-information": register_rigidly(fixed, moving, seed=seed),
-        "mutual-information-centred": register_rigidly(fixed, moving, centred=True, seed=seed),
-    }
+    found: dict[str, Array] = {}
+    for name, centred in (("mutual-information", False), ("mutual-information-centred", True)):
+        with suppress(ProcessingError):  # one start fewer; whether the end is credible is judged anyway
+            found[name] = register_rigidly(fixed, moving, centred=centred, seed=seed)
+    return found
 
 
 def is_credible(found: Registration) -> bool:

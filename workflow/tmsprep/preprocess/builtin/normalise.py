@@ -16,7 +16,10 @@ from tmsprep.preprocess.builtin.head import Head, Mask, Volume
 from tmsprep.preprocess.builtin.warp import REGISTRATION_MM, Warp, carried, register_warp
 from tmsprep.stages import InFile, OutFile, SidecarFields
 
-ITERATIONS = (60, 40, 10)
+ITERATIONS = (60, 40, 4)
+CORRELATION_RADIUS = 2
+"""Against mutual information with (60, 40, 10): on NLin6Asym, whose transform is known, the median error in the left DLPFC
+fell from 1.9 to 0.9 mm; correlation with it rose on S1 (0.843 to 0.853) and Colin27 (0.856 to 0.877). 15 s more."""
 MNI_CODE = 4
 MINIMUM_DICE = 0.88
 """Of the brain masks after registration: adults reach 0.95 and more; a failed registration stays below."""
@@ -83,7 +86,9 @@ def register(head: Head, mask: Mask, template: templates.Template, *, seed: int)
     reference, brain = Head.read(template.head), Head.read(template.brain_mask).data > 0.5
     stripped = Head(np.where(mask, head.data, 0), head.affine_ras_mm).at(REGISTRATION_MM)
     inside = Head(np.where(brain, reference.data, 0), reference.affine_ras_mm)
-    return register_warp(stripped, inside, brain, affine, iterations=ITERATIONS, seed=seed)
+    return register_warp(
+        stripped, inside, brain, affine, iterations=ITERATIONS, seed=seed, correlation_radius=CORRELATION_RADIUS
+    )
 
 
 def measure_quality(moved: Volume, mask: Mask, reference: Volume, brain: Mask) -> dict[str, float]:

@@ -39,8 +39,17 @@ class Warp:
     from_template: list[Step]
 
 
-def register_warp(head: Head, reference: Head, brain: Mask, affine: Array, *, iterations: Sequence[int], seed: int) -> Warp:
-    """Return SyN's registration (Avants et al. 2008, doi:10.1016/j.media.2007.06.004; mutual information).
+def register_warp(
+    head: Head,
+    reference: Head,
+    brain: Mask,
+    affine: Array,
+    *,
+    iterations: Sequence[int],
+    seed: int,
+    correlation_radius: int | None = None,
+) -> Warp:
+    """Return SyN's registration (Avants et al. 2008, doi:10.1016/j.media.2007.06.004).
 
     Parameters
     ----------
@@ -56,7 +65,10 @@ def register_warp(head: Head, reference: Head, brain: Mask, affine: Array, *, it
         At 8, 4 and 2 mm.
     seed
         Of random sampling.
+    correlation_radius
+        In voxels: compare neighbourhoods by their correlation, slower and closer; otherwise images by mutual information.
     """
+    metric = {} if correlation_radius is None else {"syn_metric": "CC", "syn_sampling": correlation_radius}
     focus = distance_mm(~brain, voxel_sizes(reference.affine_ras_mm)) <= FOCUS_MM
     box = bounding_box(focus, voxel_sizes(reference.affine_ras_mm), margin_mm=MARGIN_MM)
     with tempfile.TemporaryDirectory() as folder:
@@ -72,6 +84,7 @@ def register_warp(head: Head, reference: Head, brain: Mask, affine: Array, *, it
             reg_iterations=tuple(iterations),
             seed=seed,
             write_composite_transform=True,
+            **metric,
         )
         return Warp(read_steps(Path(result["fwdtransforms"])), read_steps(Path(result["invtransforms"])))
 
