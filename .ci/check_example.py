@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 GOAL_MM = 4.0
+LANDMARKS = ["NAS", "LPA", "RPA"]
+"""Those that are published for Colin27's real head (sub-02); the inion is not among them."""
 
 
 def main(output: Path, dataset: Path) -> None:
@@ -27,12 +29,27 @@ def main(output: Path, dataset: Path) -> None:
             problems.append(f"{participant}: {error:.2f} mm from the truth, more than {GOAL_MM}")
         if not (output / "tmsprep" / f"{participant}.html").is_file():
             problems.append(f"{participant}: no page")
+    problems += misplaced_landmarks(output, dataset)
     problems += invalid(dataset)
     for folder in ("tmsprep-builtin", "tedana", "tmsprep"):
         problems += invalid(output / folder)
     if problems:
         sys.exit("\n".join(problems))
     print("example: all checks passed")
+
+
+def misplaced_landmarks(output: Path, dataset: Path) -> list[str]:
+    """Compare automatic fiducials with published ones, root mean square."""
+    found, truth = (
+        pd.read_csv(path, sep="\t").set_index("name").loc[LANDMARKS, ["x", "y", "z"]]
+        for path in (
+            output / "tmsprep" / "sub-02" / "nibs" / "sub-02_fiducials.tsv",
+            dataset / "derivatives" / "truth" / "sub-02" / "anat" / "sub-02_desc-truth_fiducials.tsv",
+        )
+    )
+    error = math.sqrt(((found - truth) ** 2).sum(axis=1).mean())
+    print(f"sub-02: nasion and ears {error:.2f} mm (RMS) from the published positions")
+    return [] if error <= GOAL_MM else [f"sub-02: nasion and ears {error:.2f} mm off, more than {GOAL_MM}"]
 
 
 def invalid(dataset: Path) -> list[str]:

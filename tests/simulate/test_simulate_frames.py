@@ -44,8 +44,11 @@ def test_target_is_grey_matter_in_the_search_mask_on_the_left(anatomy: Anatomy) 
 
 def test_truth_depends_on_the_label(anatomy: Anatomy) -> None:
     search = load_search_mask("dlpfc-spheres")
-    spots = [make_participant(label, anatomy, search, 7, fine_mm=3.0).hot_spot for label in ("01", "02")]
-    assert np.linalg.norm(spots[0].target_ras_mm - spots[1].target_ras_mm) > 1
+    differing = 0
+    for seed in range(5, 10):
+        one, two = (make_participant(label, anatomy, search, seed, fine_mm=3.0).hot_spot for label in ("01", "02"))
+        differing += bool(np.linalg.norm(one.target_ras_mm - two.target_ras_mm) > 1)
+    assert differing >= 4  # on this coarse head two draws may meet
 
 
 def _small_motion(first: np.ndarray, other: np.ndarray, affine: np.ndarray, centre: np.ndarray) -> np.ndarray:

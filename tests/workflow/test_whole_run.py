@@ -123,7 +123,7 @@ def test_each_broken_participant_has_one_clear_message(broken: Finished, label: 
 
 
 def test_one_and_two_cores_give_the_same_bytes(whole: Finished, broken: Finished) -> None:
-    for pattern in ("*_markers.tsv", "*_statmap.nii.gz", "*_desc-denoised_bold.nii.gz", "*_scalp.surf.gii"):
+    for pattern in ("*_markers.tsv", "*_statmap.nii.gz", "*_desc-denoised_bold.nii.gz", "*_desc-scalp.surf.gii"):
         one = sorted(whole.tmsprep.glob(f"sub-01/**/{pattern}"))
         two = sorted(broken.tmsprep.glob(f"sub-01/**/{pattern}"))
         assert one and [path.name for path in one] == [path.name for path in two]

@@ -114,7 +114,9 @@ def _with_uris(fields: Mapping[str, Any], seen_from: Path) -> dict[str, Any]:
 
 
 def _extend_json(path: Path, extra: Mapping[str, Any]) -> None:
-    write_json(path, read_json(path) | dict(extra))
+    """Add fields; what the stage itself wrote stays, such as a dataset's whole ``GeneratedBy`` chain."""
+    own = read_json(path)
+    write_json(path, own | {key: value for key, value in extra.items() if key not in own})
 
 
 def _provenance(run: StageRun, path: Path) -> dict[str, Any]:
