@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from tmsprep.errors import InputError
 from tmsprep.files import load_nifti, sha256
 from tmsprep.records import BeamF3Result, Status, load_fiducials
-from tmsprep.scalp.fiducials import TEMPLATE_MNI_MM
+from tmsprep.scalp.fiducials import template_landmark
 from tmsprep.scalp.headmask import find_head
 from tmsprep.spaces import apply_affine
 from tmsprep.surfaces import Surface
@@ -53,7 +53,7 @@ def test_surface_is_a_closed_sphere_wound_outwards(template_head: HeadFiles) -> 
 
 def test_fiducials_near_the_published_ones(template_head: HeadFiles) -> None:
     for name, place in positions(template_head).items():
-        assert np.linalg.norm(place - TEMPLATE_MNI_MM[name]) < 12, name
+        assert np.linalg.norm(place - template_landmark(name)) < 12, name
         assert Surface.load(template_head.scalp).distance_mm(place) < 0.01
 
 

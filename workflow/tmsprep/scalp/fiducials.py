@@ -8,11 +8,13 @@ plausible, and what the user's own must satisfy, is decided here too.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tmsprep import templates
 from tmsprep.errors import InputError
 from tmsprep.files import read_tsv
 from tmsprep.records import FIDUCIAL_NAMES, Fiducial, Status, load_fiducials
@@ -21,14 +23,18 @@ from tmsprep.scalp.lines import Plane, section
 from tmsprep.spaces import Array, apply_affine
 from tmsprep.surfaces import Surface
 
-TEMPLATE_MNI_MM: dict[str, tuple[float, float, float]] = {
+_TEMPLATE_NLIN6_MM: dict[str, tuple[float, float, float]] = {
     "NAS": (0.0, 82.9, -43.0),
     "INI": (0.0, -116.2, -30.5),
     "LPA": (-79.6, -20.6, -48.6),
     "RPA": (80.6, -20.6, -48.1),
+    "vertex": (0.0, -8.2, 97.4),
 }
-"""On the MNI scalp, as SimNIBS publishes them (Fiducials.csv); its vertex is `_VERTEX_MNI_MM`."""
-_VERTEX_MNI_MM = (0.0, -8.2, 97.4)
+"""On the MNI scalp, as SimNIBS publishes them (Fiducials.csv).
+
+It does not name the template. The skin of MNI152NLin6Asym ends within half a millimetre of all four; that of
+MNI152NLin2009cAsym one to two millimetres farther out.
+"""
 
 CAUTION_SNAP_MM = {"NAS": 10.0, "INI": 15.0, "LPA": 10.0, "RPA": 10.0}
 """A template point that had to move farther than this to reach its landmark needs a look.
@@ -44,6 +50,16 @@ _HOLLOW_MM = 0.3
 _HOLLOW_EDGE_MM = 2.0
 
 
+@cache
+def _nlin6_to_2009c() -> Array:
+    return templates.transform(templates.NLIN2009C, templates.NLIN6).affine_part()
+
+
+def template_landmark(name: str) -> Array:
+    """Return a landmark on MNI152NLin2009cAsym's scalp, (3,) mm: brought there by the affine, as outside every brain."""
+    return apply_affine(_nlin6_to_2009c(), _TEMPLATE_NLIN6_MM[name])
+
+
 @dataclass(frozen=True, eq=False)
 class TemplateHead:
     """The template's landmarks and axes, brought into the T1w by an affine."""
@@ -53,7 +69,7 @@ class TemplateHead:
 
     def point(self, name: str) -> Array:
         """Return a landmark, (3,) RAS mm."""
-        return apply_affine(self.mni_to_t1w_ras_mm, TEMPLATE_MNI_MM[name])
+        return apply_affine(self.mni_to_t1w_ras_mm, template_landmark(name))
 
     @property
     def up(self) -> Array:
@@ -70,7 +86,7 @@ class TemplateHead:
     @property
     def vertex_ras_mm(self) -> Array:
         """The template's vertex, (3,) RAS mm."""
-        return apply_affine(self.mni_to_t1w_ras_mm, _VERTEX_MNI_MM)
+        return apply_affine(self.mni_to_t1w_ras_mm, template_landmark("vertex"))
 
     @property
     def midline(self) -> Plane:
