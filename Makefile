@@ -25,9 +25,9 @@ example: install
 
 bench: install
 	@mkdir -p bench/results
-	@for script in bench/[a-z]*.py; do \
-		echo "== $$script"; $(BIN)/python $$script --json bench/results/$$(basename $$script .py).json $(BENCH_FLAGS) || exit 1; \
-	done
+	@missed=0; for script in bench/[a-z]*.py; do \
+		echo "== $$script"; $(BIN)/python $$script --json bench/results/$$(basename $$script .py).json $(BENCH_FLAGS) || missed=1; \
+	done; exit $$missed
 
 lint: install
 	$(BIN)/ruff check .

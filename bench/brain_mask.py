@@ -9,17 +9,16 @@ that are turned, shifted and stored in other voxel orders.
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
+from _table import Row, absent, at_least, at_most, finish, note, option_parser
 from tmsprep.stages import pin_threads, run
 
 pin_threads()
@@ -43,27 +42,6 @@ NAMES = {
     "out_csf": "label-CSF_probseg.nii.gz",
     "out_dseg": "dseg.nii.gz",
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured number; `goal` is a lower bound unless `measure` ends in CPU time, None for information."""
-
-    measure: str
-    value: float
-    unit: str
-    goal: float | None
-    holds: bool
-
-
-def at_least(measure: str, value: float, goal: float | None, unit: str = "") -> Row:
-    """Return a row whose value should reach its goal."""
-    return Row(measure, round(value, 4), unit, goal, goal is None or value >= goal)
-
-
-def at_most(measure: str, value: float, goal: float, unit: str) -> Row:
-    """Return a row whose value should not pass its goal."""
-    return Row(measure, round(value, 4), unit, goal, value <= goal)
 
 
 @dataclass(frozen=True)
@@ -138,8 +116,8 @@ def colin27(data: Path, reference: Path | None) -> Iterator[Row]:
 
 def common_rows(name: str, maps: Maps) -> Iterator[Row]:
     """Return what is measured on every head, for information."""
-    yield at_least(f"{name}: brain mask", float(maps.mask.sum()) * maps.millilitres, None, "ml")
-    yield at_least(f"{name}: grey to white matter", float(maps.grey.sum() / maps.white.sum()), None)
+    yield note(f"{name}: brain mask", float(maps.mask.sum()) * maps.millilitres, "ml")
+    yield note(f"{name}: grey to white matter", float(maps.grey.sum() / maps.white.sum()))
     yield at_most(f"{name}: CPU time", maps.cpu_s, 60.0, "s")
 
 
@@ -150,8 +128,8 @@ def s1(data: Path) -> Iterator[Row]:
     grid = Grid(maps.mask.shape, maps.affine_ras_mm)
     pial, inner = (interior_of_pair(folder, name, grid) for name in ("pia", "wm"))
     yield at_least("S1: pial interior covered", float((pial & maps.mask).sum() / pial.sum()), 0.99)
-    yield at_least("S1: white matter Dice inside the pial surface", dice((maps.white > 0.5) & pial, inner & pial), None)
-    yield at_least("S1: grey matter Dice to the cortical ribbon", dice((maps.grey > 0.5) & pial, pial & ~inner), None)
+    yield note("S1: white matter Dice inside the pial surface", dice((maps.white > 0.5) & pial, inner & pial))
+    yield note("S1: grey matter Dice to the cortical ribbon", dice((maps.grey > 0.5) & pial, pial & ~inner))
     yield from common_rows("S1", maps)
 
 
@@ -231,35 +209,19 @@ def canonical_like(maps: Maps, affine_ras_mm: Array, shape: tuple[int, ...]) -> 
     return mask
 
 
-def print_table(rows: Sequence[Row]) -> None:
-    """Print the numbers."""
-    print(f"{'measure':<58}{'value':>10} {'unit':<5}{'goal':>8}  holds")
-    for row in rows:
-        goal = "" if row.goal is None else f"{row.goal:g}"
-        print(f"{row.measure:<58}{row.value:>10.4g} {row.unit:<5}{goal:>8}  {'yes' if row.holds else 'NO'}")
-
-
 def main(words: Sequence[str]) -> int:
     """Run the benchmark; return 1 if a goal was missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parent.parent.parent / "shared" / "data")
+    parser = option_parser(__doc__, quick="only the heads as they are stored")
     parser.add_argument("--ch2bet", type=Path)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--quick", action="store_true", help="only the heads as they are stored")
     options = parser.parse_args(words)
-    if not (options.data / "heads").is_dir():
-        print(f"skipped: the check data are not at {options.data}")
-        return 0
+    if absent("brain masks", options.data, "heads/colin27_T1w.nii.gz", "heads/s1/T1w.nii.gz", "heads/s1/pia_lh.gii"):
+        return finish([], options.json)
     with tempfile.TemporaryDirectory() as folder:
         reference = find_ch2bet(options.ch2bet, Path(folder))
         rows = [*colin27(options.data, reference), *s1(options.data)]
         if not options.quick:
             rows += displaced_colin27(options.data, reference, Path(folder))
-    print_table(rows)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
-    return 0 if all(row.holds for row in rows) else 1
+    return finish(rows, options.json)
 
 
 if __name__ == "__main__":

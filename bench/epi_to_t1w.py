@@ -8,15 +8,15 @@ The published transform was made by others with other software, so an error incl
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from _table import Row, absent, at_least, at_most, finish, note, option_parser
 from tmsprep.stages import pin_threads, run
 
 pin_threads()
@@ -35,6 +35,7 @@ CAPTURED_MM = 1.0
 DISPLACEMENTS_MM = (4.5, 8.0, 15.0)
 """All starts of the first two must be captured; the third is for information."""
 STARTS, STARTS_QUICK = 5, 2
+NEEDED = ("T1w.nii.gz", "epi_reference.nii.gz", "matrices.xfm")
 _MAPS = {
     "out_t1w": "desc-preproc_T1w.nii.gz",
     "out_brain_mask": "desc-brain_mask.nii.gz",
@@ -46,8 +47,8 @@ _MAPS = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """One registration."""
+class Trial:
+    """One registration from one start."""
 
     start: str
     start_error_mm: float
@@ -55,7 +56,7 @@ class Row:
     worst_error_mm: float
     boundary_cost: float
     gain: float
-    from_: str
+    best_start: str
     cpu_s: float
 
 
@@ -74,27 +75,16 @@ class Scan:
 
 def main(words: Sequence[str]) -> int:
     """Run the benchmark; return 1 if a goal was missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parent.parent.parent / "shared" / "data")
-    parser.add_argument("--json", type=Path)
+    parser = option_parser(__doc__, quick=f"{STARTS_QUICK} displaced starts of each size instead of {STARTS}")
     parser.add_argument("--anatomy", type=Path)
-    parser.add_argument("--quick", action="store_true", help="two displaced starts instead of five")
     options = parser.parse_args(words)
+    if absent("EPI to T1w", options.data, *(f"heads/s1/{name}" for name in NEEDED)):
+        return finish([], options.json)
     source = options.data / "heads" / "s1"
-    if not source.is_dir():
-        print(f"skipped: the check data are not at {options.data}")
-        return 0
     with tempfile.TemporaryDirectory() as folder:
         scan = _load(source, options.anatomy or _make_anatomy(source, Path(folder)))
-    rows = _rows(scan, STARTS_QUICK if options.quick else STARTS)
-    refused = _refuses_another_head(scan, options.data / "bids_real" / "sub-01" / "func")
-    truth_cost = boundary_cost(scan.head.boundary(), Target.of(scan.reference, scan.affine_ras_mm), scan.truth_ras_mm, 1.5)
-    missed = _print_table(rows, truth_cost, refused)
-    if options.json:
-        content = {"rows": [asdict(row) for row in rows], "truth_cost": truth_cost, "other_head_refused": refused}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(content | {"missed": missed}, indent=2) + "\n")
-    return 1 if missed else 0
+    rows = [*_accuracy(scan, STARTS_QUICK if options.quick else STARTS), *_refusal(scan, options.data)]
+    return finish(rows, options.json)
 
 
 def _make_anatomy(source: Path, folder: Path) -> Path:
@@ -110,15 +100,35 @@ def _load(source: Path, anatomy: Path) -> Scan:
     return Scan(read_data(image), np.asarray(image.affine, dtype=np.float64), head, truth, brain)
 
 
-def _rows(scan: Scan, starts: int) -> list[Row]:
-    rows = [_row(scan, "headers as published", np.eye(4))]
+def _accuracy(scan: Scan, starts: int) -> Iterator[Row]:
+    """Measure the registration from the published headers, then from displaced ones."""
+    yield from _trial_rows(_trial(scan, "headers as published", np.eye(4)), GOAL_MEAN_MM)
+    truth_cost = boundary_cost(scan.head.boundary(), Target.of(scan.reference, scan.affine_ras_mm), scan.truth_ras_mm, 1.5)
+    yield note("published transform: boundary cost", truth_cost)
     rng = np.random.default_rng(0)
     for millimetres in DISPLACEMENTS_MM:
-        for index in range(starts):
-            # the truth first, so that the start is off by as much as the row says
-            moved = _displacement(rng, millimetres, scan.brain_ras_mm) @ np.linalg.inv(scan.truth_ras_mm)
-            rows.append(_row(scan, f"{millimetres:g} mm off, {index + 1}", moved))
-    return rows
+        trials = [_displaced_trial(scan, rng, millimetres, number) for number in range(1, starts + 1)]
+        for trial in trials:
+            yield from _trial_rows(trial, None)
+        captured = sum(trial.mean_error_mm <= CAPTURED_MM for trial in trials)
+        goal = None if millimetres == DISPLACEMENTS_MM[-1] else starts
+        yield at_least(f"{millimetres:g} mm off: captured", captured, goal, f"of {starts}")
+
+
+def _displaced_trial(scan: Scan, rng: np.random.Generator, millimetres: float, number: int) -> Trial:
+    # the truth first, so that the start is off by as much as the row says
+    moved = _displacement(rng, millimetres, scan.brain_ras_mm) @ np.linalg.inv(scan.truth_ras_mm)
+    return _trial(scan, f"{millimetres:g} mm off, {number}", moved)
+
+
+def _trial_rows(trial: Trial, goal_mean_mm: float | None) -> Iterator[Row]:
+    yield note(f"{trial.start}: start error", trial.start_error_mm, "mm")
+    yield at_most(f"{trial.start}: mean error", trial.mean_error_mm, goal_mean_mm, "mm")
+    yield note(f"{trial.start}: worst error", trial.worst_error_mm, "mm")
+    yield note(f"{trial.start}: boundary cost", trial.boundary_cost)
+    yield note(f"{trial.start}: gain over displaced boundaries", trial.gain)
+    yield note(f"{trial.start}: best start", trial.best_start)
+    yield note(f"{trial.start}: CPU time", trial.cpu_s, "s")
 
 
 def _displacement(rng: np.random.Generator, millimetres: float, brain_ras_mm: Array) -> Array:
@@ -139,7 +149,7 @@ def _mean_distance(one: Array, other: Array, points: Array) -> float:
     return float(np.linalg.norm(apply_affine(one, points) - apply_affine(other, points), axis=1).mean())
 
 
-def _row(scan: Scan, name: str, header_change: Array) -> Row:
+def _trial(scan: Scan, name: str, header_change: Array) -> Trial:
     """Register the EPI after its header was changed by a matrix (its points to new points)."""
     truth = header_change @ scan.truth_ras_mm
     began = time.process_time()
@@ -147,50 +157,27 @@ def _row(scan: Scan, name: str, header_change: Array) -> Row:
     seconds = time.process_time() - began
     apart = apply_affine(found.pull_ras_mm, scan.brain_ras_mm) - apply_affine(truth, scan.brain_ras_mm)
     errors = np.linalg.norm(apart, axis=1)
-    return Row(
+    return Trial(
         start=name,
         start_error_mm=round(_mean_distance(np.eye(4), truth, scan.brain_ras_mm), 2),
         mean_error_mm=round(float(errors.mean()), 3),
         worst_error_mm=round(float(errors.max()), 3),
         boundary_cost=round(found.cost, 4),
         gain=round(found.displaced_cost - found.cost, 4),
-        from_=found.start,
+        best_start=found.start,
         cpu_s=round(seconds, 1),
     )
 
 
-def _refuses_another_head(scan: Scan, folder: Path) -> bool | None:
+def _refusal(scan: Scan, data: Path) -> Iterator[Row]:
     """Register another person's EPI to this head: it must not be believed."""
-    series = sorted(folder.glob("*_bold.nii.gz"))
-    if not series:
-        return None
-    image = load_nifti(series[0])
+    pattern = "bids_real/sub-01/func/*_bold.nii.gz"
+    if absent("refusal of another person's EPI", data, pattern):
+        return
+    image = load_nifti(min(data.glob(pattern)))
     mean = np.asarray(image.dataobj[..., 5:25], dtype=np.float32).mean(axis=3)
     found: Registration = register(mean, np.asarray(image.affine, dtype=np.float64), scan.head)
-    return not is_credible(found)
-
-
-def _print_table(rows: Sequence[Row], truth_cost: float, refused: bool | None) -> list[str]:
-    print(f"{'start':<24}{'off mm':>8}{'mean mm':>9}{'worst mm':>10}{'cost':>8}{'gain':>8}{'CPU s':>7}  best start")
-    for row in rows:
-        print(
-            f"{row.start:<24}{row.start_error_mm:>8.2f}{row.mean_error_mm:>9.3f}{row.worst_error_mm:>10.3f}"
-            f"{row.boundary_cost:>8.3f}{row.gain:>8.3f}{row.cpu_s:>7.1f}  {row.from_}"
-        )
-    missed: list[str] = []
-    for millimetres in DISPLACEMENTS_MM:
-        own = [row for row in rows if row.start.startswith(f"{millimetres:g} mm")]
-        captured = sum(row.mean_error_mm <= CAPTURED_MM for row in own)
-        print(f"captured from {millimetres:g} mm: {captured} of {len(own)}")
-        if captured < len(own) and millimetres != DISPLACEMENTS_MM[-1]:
-            missed.append(f"captured {captured} of {len(own)} starts {millimetres:g} mm off")
-    print(f"boundary cost of the published transform: {truth_cost:.3f}; another person's EPI refused: {refused}")
-    if rows[0].mean_error_mm > GOAL_MEAN_MM:
-        missed.append(f"mean error {rows[0].mean_error_mm} mm (goal {GOAL_MEAN_MM})")
-    if refused is False:
-        missed.append("another person's EPI was believed")
-    print("\n".join(f"MISSED {item}" for item in missed) or "all goals met")
-    return missed
+    yield at_least("another person's EPI: refused", float(not is_credible(found)), 1.0, "of 1")
 
 
 if __name__ == "__main__":
