@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import DAMAGES, Finished
+from tests.workflow.conftest import DAMAGES, Finished, finished
 
 pytestmark = pytest.mark.slow
 
@@ -84,12 +85,29 @@ def test_nothing_temporary_is_left(whole: Finished) -> None:
 
 
 def test_a_second_run_does_nothing(whole: Finished) -> None:
-    from tests.workflow.conftest import finished
-
     before = {path: path.stat().st_mtime_ns for path in whole.tmsprep.rglob("*.nii.gz")}
     again = finished(whole.bids_dir, whole.output_dir, "--nprocs", 1)
     assert again.status == 0
     assert {path: path.stat().st_mtime_ns for path in whole.tmsprep.rglob("*.nii.gz")} == before
+
+
+def test_fmriprep_outputs_that_exist_give_the_same_target(whole: Finished, tmp_path: Path) -> None:
+    """The engine's own output under fMRIPrep's names, as if fMRIPrep had written it."""
+    existing = tmp_path / "fmriprep"
+    shutil.copytree(whole.output_dir / "tmsprep-builtin", existing)
+    description = existing / "dataset_description.json"
+    content = json.loads(description.read_text())
+    content["GeneratedBy"] = [{"Name": "fMRIPrep", "Version": "25.2.7"}]
+    description.write_text(json.dumps(content))
+    run = finished(whole.bids_dir, tmp_path / "out", "--nprocs", 2, "--derivatives", f"fmriprep={existing}")
+    assert run.status == 0, run.text[-3000:]
+    assert not (run.output_dir / "tmsprep-builtin").exists()
+    for pattern in ("*_markers.tsv", "*_statmap.nii.gz"):
+        (one,), (two,) = (list(folder.glob(f"sub-01/**/{pattern}")) for folder in (whole.tmsprep, run.tmsprep))
+        assert sha256(one) == sha256(two), pattern
+    chain = json.loads((run.tmsprep / "dataset_description.json").read_text())["GeneratedBy"]
+    assert [item["Name"] for item in chain] == ["tmsprep", "tedana", "fMRIPrep"]
+    assert "preprocessed by fMRIPrep 25.2.7" in (run.tmsprep / "plan.tsv").read_text()
 
 
 # Broken participants beside the good one

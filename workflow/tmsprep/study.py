@@ -20,6 +20,7 @@ from tmsprep.inputs.model import Echo, Plan, Run, Unit
 from tmsprep.inputs.plan import PlanOptions, make_plan
 from tmsprep.options import Options, Preprocessing, from_mapping
 from tmsprep.preprocess import contract
+from tmsprep.preprocess.existing import Existing, adapt
 from tmsprep.target.circuits import load_circuit, require_polarity
 from tmsprep.target.library import cached_image, resolve
 from tmsprep.target.masks import load_search_mask
@@ -60,6 +61,8 @@ class Study:
         options = from_mapping(config)
         check_options(options)
         plan = make_plan(plan_options(options))
+        if (folder := existing_derivatives(options)) is not None:
+            plan = adapt(plan, Existing.open(folder))
         study = cls(options, plan)
         study.keep_plan()
         return study
@@ -81,14 +84,17 @@ class Study:
     @property
     def preproc(self) -> Path:
         """The preprocessed dataset: existing derivatives, or the engine's own."""
-        return self.existing or self.options.output_dir / (
+        if self.existing:
+            return self.existing.root
+        return self.options.output_dir / (
             "fmriprep" if self.options.preproc is Preprocessing.FMRIPREP else "tmsprep-builtin"
         )
 
-    @property
-    def existing(self) -> Path | None:
-        """fMRIPrep derivatives that the user already has."""
-        return existing_derivatives(self.options)
+    @cached_property
+    def existing(self) -> Existing | None:
+        """Preprocessed derivatives that the user already has."""
+        folder = existing_derivatives(self.options)
+        return Existing.open(folder) if folder else None
 
     @property
     def tedana(self) -> Path:
@@ -156,10 +162,14 @@ class Study:
 
     def anatomy(self, item: contract.Anatomy, anat: str) -> str:
         """Return a T1w's file of the contract."""
+        if self.existing:
+            return self.existing.anatomy(self.anats[anat], item).as_posix()
         return self.contract(item, folder_of_stem(anat)).format(anat=anat)
 
     def functional(self, item: contract.Functional, run: str) -> str:
         """Return a run's file of the contract."""
+        if self.existing:
+            return self.existing.functional(self.unit_of_run(run), self.runs[run], item).as_posix()
         return self.contract(item, folder_of(self.runs[run].entities)).format(run=run)
 
     def bold(self, bold: str) -> str:
@@ -169,6 +179,8 @@ class Study:
 
     def echoes(self, run: str) -> list[str]:
         """Return the preprocessed series of a run, ascending echo time."""
+        if self.existing:
+            return [path.as_posix() for path in self.existing.series(self.unit_of_run(run), self.runs[run])]
         return [self.bold(bold_stem(self.runs[run], echo)) for echo in self.runs[run].echoes]
 
     def sidecars(self, run: str) -> list[str]:
