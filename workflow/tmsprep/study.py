@@ -152,7 +152,11 @@ class Study:
 
     def unit_of_run(self, run: str) -> Unit:
         """Return the unit that a run belongs to."""
-        return next(unit for unit in self.plan.units if any(other.stem == run for other in unit.runs))
+        return self._units_of_runs[run]
+
+    @cached_property
+    def _units_of_runs(self) -> dict[str, Unit]:
+        return {run.stem: unit for unit in self.plan.units for run in unit.runs}
 
     # Patterns of files
 
