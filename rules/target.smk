@@ -13,6 +13,7 @@ rule target:
         t1w_to_mni=anat(Anatomy.T1W_TO_MNI),
         mni_to_t1w=anat(Anatomy.MNI_TO_T1W),
         scalp=anat_output(SCALP),
+        nlin6_to_t1w=lambda wildcards: STUDY.nlin6_to_t1w(anat_of(wildcards)),
         circuit_file=CIRCUIT_FILE,
     output:
         scores=f"{OUT}/{{folder}}/func/{{unit}}_space-T1w_desc-circuit_statmap.nii.gz",
@@ -21,6 +22,7 @@ rule target:
         circuit=CIRCUIT,
         circuit_file=option("--circuit-file", CIRCUIT_FILE),
         circuit_space=OPTIONS.circuit_space,
+        nlin6_to_t1w=lambda wildcards, input: option("--nlin6-to-t1w", list(input.nlin6_to_t1w)),
         method=OPTIONS.method.value,
         search_mask=OPTIONS.search_mask,
         depth=OPTIONS.max_depth_mm,
@@ -36,7 +38,7 @@ rule target:
     shell:
         "tmsprep stage target --bold {input.bold:q} --bold-mask {input.bold_mask:q} --regressors {input.regressors:q}"
         " --summary {input.summary:q} --t1w {input.t1w:q} --gm {input.gm:q} --t1w-to-mni {input.t1w_to_mni:q}"
-        " --mni-to-t1w {input.mni_to_t1w:q} --scalp {input.scalp:q} --circuit {params.circuit:q} {params.circuit_file:q}"
+        " --mni-to-t1w {input.mni_to_t1w:q} --scalp {input.scalp:q} {params.nlin6_to_t1w:q} --circuit {params.circuit:q} {params.circuit_file:q}"
         " --circuit-space {params.circuit_space} --method {params.method}"
         " --search-mask {params.search_mask:q} --max-depth-mm {params.depth} {params.polarity} --seed {params.seed}"
         " --out-scores {output.scores:q} --out-result {output.result:q} > {log:q} 2>&1"

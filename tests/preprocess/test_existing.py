@@ -106,6 +106,10 @@ def test_all_is_found_in_what_fmriprep_lists(listed: tuple[Path, Path]) -> None:
     assert len(paths) == len(Anatomy) + len(Functional) + 3
     assert all(Path(path).is_file() for path in paths)
     assert study.is_multi_echo("sub-02_task-cuedSGT_run-01")
+    assert study.nlin6_to_t1w("sub-02") == []
+    own = root / "sub-02" / "anat" / "sub-02_from-MNI152NLin6Asym_to-T1w_mode-image_xfm.h5"
+    own.touch()
+    assert study.nlin6_to_t1w("sub-02") == [str(own)]
     assert any("preprocessed by fMRIPrep 25.2.7: sub-02_desc-preproc_T1w.nii.gz" in row.reason for row in study.plan.rows)
 
 

@@ -18,7 +18,7 @@ from tmsprep.errors import ConfigurationError, InputError, ProcessingError
 from tmsprep.files import read_json, save_nifti, write_json, write_tsv
 from tmsprep.options import Method
 from tmsprep.records import Candidate, Status
-from tmsprep.spaces import Transform, apply_affine
+from tmsprep.spaces import Transform, apply_affine, save_itk_affines
 from tmsprep.surfaces import Surface
 from tmsprep.target import outcome
 from tmsprep.target.circuits import load_circuit, open_weights
@@ -222,6 +222,27 @@ def test_options_that_make_no_sense_are_refused(participant: Participant) -> Non
 def test_seed_method_needs_seeds(participant: Participant, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="seeds"):
         participant.run(circuit="mine", circuit_file=save_map(tmp_path / "map.nii.gz"), method=Method.SEED)
+
+
+def test_the_participant_s_own_way_to_nlin6_is_preferred_in_real_templates(participant: Participant, tmp_path: Path) -> None:
+    """The made-up brain lies where NLin6Asym has it by its own transform; over the other template it is elsewhere."""
+    own = tmp_path / "nlin6_to_t1w.txt"
+    save_itk_affines(own, [np.linalg.inv(participant.t1w_from_mni)])
+    without, with_own = participant.run(), participant.run(nlin6_to_t1w=own)
+    assert participant.error_mm(with_own) < NEAR_MM
+    assert "nlin6_routes_mm" not in without.measures
+    # real: the templates differ by millimetres in the left DLPFC
+    assert 1.0 < with_own.measures["nlin6_routes_mm"] < 7.0
+
+
+def test_ways_to_nlin6_that_disagree_are_a_caution(participant: Participant, tmp_path: Path) -> None:
+    shifted = np.linalg.inv(participant.t1w_from_mni)
+    shifted[1, 3] += 8.0
+    own = tmp_path / "nlin6_to_t1w.txt"
+    save_itk_affines(own, [shifted])
+    result = participant.run(nlin6_to_t1w=own)
+    assert result.status is Status.CAUTION
+    assert any("8.0 mm apart" in reason for reason in result.reasons)
 
 
 def test_a_target_in_the_right_hemisphere_cannot_leave() -> None:

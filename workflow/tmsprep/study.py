@@ -170,6 +170,13 @@ class Study:
             return self.existing.anatomy(self.anats[anat], item).as_posix()
         return self.contract(item, folder_of_stem(anat)).format(anat=anat)
 
+    def nlin6_to_t1w(self, anat: str) -> list[str]:
+        """Return a T1w's transform from MNI152NLin6Asym, if existing derivatives hold one."""
+        if not self.existing:
+            return []
+        path = self.existing.anatomy(self.anats[anat], contract.NLIN6_TO_T1W)
+        return [path.as_posix()] if path.is_file() else []
+
     def functional(self, item: contract.Functional, run: str) -> str:
         """Return a run's file of the contract."""
         if self.existing:

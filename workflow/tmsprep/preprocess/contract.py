@@ -37,6 +37,10 @@ class Anatomy(Enum):
     MNI_TO_T1W = Item(f"anat/{{anat}}_from-{TEMPLATE}_to-T1w_mode-image_xfm.h5", f"--output-spaces {TEMPLATE}")
 
 
+NLIN6_TO_T1W = Item("anat/{anat}_from-MNI152NLin6Asym_to-T1w_mode-image_xfm.h5", "--output-spaces MNI152NLin6Asym")
+"""Not needed; preferred where it exists, because circuits and search masks lie in that space."""
+
+
 class Functional(Enum):
     """One of each a run."""
 

@@ -80,9 +80,10 @@ class Existing:
             expected=f"*{_T1W_ENDING}" + (f"; there are {', '.join(sorted(found))}" if found else ""),
         )
 
-    def anatomy(self, unit: Unit, item: Anatomy) -> Path:
+    def anatomy(self, unit: Unit, item: Anatomy | Item) -> Path:
         """Return a T1w's file of the contract."""
-        return self.root / self.folder(unit) / item.value.name.format(anat=self.anatomy_stem(unit))
+        name = item.name if isinstance(item, Item) else item.value.name
+        return self.root / self.folder(unit) / name.format(anat=self.anatomy_stem(unit))
 
     def functional(self, unit: Unit, run: Run, item: Functional) -> Path:
         """Return a run's file of the contract."""

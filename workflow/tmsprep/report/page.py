@@ -44,6 +44,7 @@ LABELS: dict[str, str] = {
     "score_percentile_95": "Score that 95 % of the search region stay below",
     "snapped_mm": "From the cluster's centre to the target on grey matter (mm)",
     "mni_round_trip_mm": "To the standard brain and back, at the target: error (mm)",
+    "nlin6_routes_mm": "Between the two ways to MNI152NLin6Asym, at the target (mm)",
     "vertex": "Vertex",
     "beamf3": "Beam F3",
     "f3": "10-20 position F3",

@@ -53,7 +53,8 @@ def summarise(found: Found, person: Person, mask: SearchMask, split_half_mm: flo
 def _measures(cluster: Cluster, found: Found, person: Person, mask: SearchMask) -> dict[str, float]:
     point = cluster.position_ras_mm
     in_mask_space = person.template_points(point[np.newaxis], mask.space)
-    return {
+    apart = person.routes_apart_mm(point)
+    return ({} if apart is None else {"nlin6_routes_mm": apart}) | {
         "peak_score": cluster.peak_score,
         "score_percentile_95": float(np.quantile(found.map.values[found.map.inside], 0.95)),
         "edge_distance_mm": float(mask.edge_distance(in_mask_space)[0]),

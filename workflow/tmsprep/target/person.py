@@ -14,6 +14,7 @@ from tmsprep.target.tissue import TissueMap
 
 Array = NDArray[np.float64]
 
+NLIN6 = "MNI152NLin6Asym"
 CONTRACT_SPACE = "MNI152NLin2009cAsym"
 """The template space that the preprocessing contract speaks."""
 
@@ -28,12 +29,17 @@ class Person:
     """The other direction, to check the first."""
     grey: TissueMap
     scalp: Surface | None
+    nlin6_to_t1w: Transform | None = None
+    """``from-MNI152NLin6Asym_to-T1w``, where there is one: unlike the way between the templates, it knows the participant."""
 
     @classmethod
-    def load(cls, gm: Path, mni_to_t1w: Path, t1w_to_mni: Path, scalp: Path | None) -> Person:
+    def load(
+        cls, gm: Path, mni_to_t1w: Path, t1w_to_mni: Path, scalp: Path | None, nlin6_to_t1w: Path | None = None
+    ) -> Person:
         """Read the files."""
         surface = None if scalp is None else Surface.load(scalp)
-        return cls(Transform.load(mni_to_t1w), Transform.load(t1w_to_mni), TissueMap.load(gm), surface)
+        own = None if nlin6_to_t1w is None else Transform.load(nlin6_to_t1w)
+        return cls(Transform.load(mni_to_t1w), Transform.load(t1w_to_mni), TissueMap.load(gm), surface, own)
 
     @property
     def scalp_points_ras_mm(self) -> Array | None:
@@ -42,10 +48,21 @@ class Person:
 
     def template_points(self, points_ras_mm: Array, space: str) -> Array:
         """Map points (n, 3) to a template space. The templates differ by millimetres and are never equated."""
-        route = self.mni_to_t1w
-        if space != CONTRACT_SPACE:
-            route = between_templates(space, CONTRACT_SPACE).followed_by(self.mni_to_t1w)
-        return route.pull_points(points_ras_mm)
+        if space == NLIN6 and self.nlin6_to_t1w is not None:
+            return self.nlin6_to_t1w.pull_points(points_ras_mm)
+        return self._route(space).pull_points(points_ras_mm)
+
+    def _route(self, space: str) -> Transform:
+        if space == CONTRACT_SPACE:
+            return self.mni_to_t1w
+        return between_templates(space, CONTRACT_SPACE).followed_by(self.mni_to_t1w)
+
+    def routes_apart_mm(self, point_ras_mm: Array) -> float | None:
+        """Return how far the two ways to MNI152NLin6Asym are apart at a point (3,), or None if there is only one."""
+        if self.nlin6_to_t1w is None:
+            return None
+        one, two = (way.pull_points(point_ras_mm[np.newaxis])[0] for way in (self.nlin6_to_t1w, self._route(NLIN6)))
+        return float(np.linalg.norm(one - two))
 
     def mni_mm(self, point_ras_mm: Array) -> Array:
         """Map a point (3,) to MNI152NLin2009cAsym."""

@@ -38,6 +38,8 @@ class Thresholds:
     peak_score_caution: float = 0.1
     round_trip_caution_mm: float = 2.0
     """T1w to template and back, at the target."""
+    nlin6_routes_caution_mm: float = 5.0
+    """Between the participant's own transform to MNI152NLin6Asym and the way over MNI152NLin2009cAsym, at the target."""
 
 
 @dataclass(frozen=True)
@@ -142,3 +144,5 @@ def judge_target(judge: Judge, measures: Mapping[str, float], limits: Thresholds
         judge.caution(f"weak connectivity: the highest score is {measures['peak_score']:.2f}")
     if measures["mni_round_trip_mm"] > limits.round_trip_caution_mm:
         judge.caution(f"the two template transforms disagree by {measures['mni_round_trip_mm']:.1f} mm at the target")
+    if (apart := measures.get("nlin6_routes_mm", 0.0)) > limits.nlin6_routes_caution_mm:
+        judge.caution(f"the two ways to MNI152NLin6Asym, where the circuit lies, are {apart:.1f} mm apart at the target")

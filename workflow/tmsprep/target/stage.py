@@ -46,6 +46,7 @@ def find_target(
     out_scores: OutFile,
     out_result: OutFile,
     scalp: InFile | None = None,
+    nlin6_to_t1w: InFile | None = None,
     circuit: str = "sgacc",
     circuit_file: InFile | None = None,
     circuit_space: str = "MNI152NLin6Asym",
@@ -83,6 +84,9 @@ def find_target(
         The target as JSON.
     scalp
         The scalp surface, for depth and reach.
+    nlin6_to_t1w
+        ``from-MNI152NLin6Asym_to-T1w``, if preprocessing made one: taken for circuits and masks of that space in place of
+        the way over MNI152NLin2009cAsym.
     circuit
         A shipped circuit, or with ``circuit_file`` a name of your own.
     circuit_file
@@ -110,7 +114,7 @@ def find_target(
     plan = Plan(weights, load_search_mask(search_mask), exclusion_mm, max_depth_mm)
     runs = open_runs(bold, bold_mask, regressors)
     scan = quality.read_scan(summary, [run.kept.size for run in runs])
-    person = Person.load(gm, mni_to_t1w, t1w_to_mni, scalp)
+    person = Person.load(gm, mni_to_t1w, t1w_to_mni, scalp, nlin6_to_t1w)
 
     brain = common_mask(runs)
     voxels = survey_voxels(grid_of(runs), brain, person, plan)
@@ -138,7 +142,11 @@ def find_target(
         measures={name: round(value, 6) for name, value in coverage.items()} | outcome.measures,
     ).save(out_result)
     _save_scores(out_scores, found, voxels.grid)
-    fields = _fields(plan, polarity, search, forced=force_polarity) | {"T1wSHA256": sha256(t1w), "Seed": seed}
+    fields = _fields(plan, polarity, search, forced=force_polarity) | {
+        "NLin6Transform": "between templates" if nlin6_to_t1w is None else nlin6_to_t1w,
+        "T1wSHA256": sha256(t1w),
+        "Seed": seed,
+    }
     return {"out_scores": _map_fields(t1w) | fields, "out_result": fields | {"Thresholds": asdict(_LIMITS)}}
 
 
