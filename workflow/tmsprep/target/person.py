@@ -30,7 +30,7 @@ class Person:
     grey: TissueMap
     scalp: Surface | None
     nlin6_to_t1w: Transform | None = None
-    """``from-MNI152NLin6Asym_to-T1w``, where there is one: unlike the way between the templates, it knows the participant."""
+    """``from-MNI152NLin6Asym_to-T1w``, if there is one: unlike the way between the templates, it knows the participant."""
 
     @classmethod
     def load(
