@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -114,6 +115,6 @@ def targets_table(path: Path) -> Table:
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return "n/a" if math.isnan(value) else f"{value:.1f}"
+    if isinstance(value, Real):  # a column of whole numbers is read as integers
+        return "n/a" if math.isnan(value) else f"{float(value):.1f}"
     return str(value)
