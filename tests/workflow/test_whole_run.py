@@ -141,11 +141,19 @@ def test_each_broken_participant_has_one_clear_message(broken: Finished, label: 
 
 
 def test_one_and_two_cores_give_the_same_bytes(whole: Finished, broken: Finished) -> None:
-    for pattern in ("*_markers.tsv", "*_statmap.nii.gz", "*_desc-denoised_bold.nii.gz", "*_desc-scalp.surf.gii"):
-        one = sorted(whole.tmsprep.glob(f"sub-01/**/{pattern}"))
-        two = sorted(broken.tmsprep.glob(f"sub-01/**/{pattern}"))
-        assert one and [path.name for path in one] == [path.name for path in two]
-        assert [sha256(path) for path in one] == [sha256(path) for path in two], pattern
+    """All of the participant's files, sidecars and pictures included, in all three datasets."""
+    for dataset in ("tmsprep-builtin", "tedana", "tmsprep"):
+        one, two = (participant_files(run.output_dir / dataset) for run in (whole, broken))
+        assert len(one) > 10
+        assert list(one) == list(two)
+        assert [name for name in one if one[name] != two[name]] == [], dataset
+    assert any(name.endswith("_markers.tsv") for name in one)
+    assert any(name.endswith("_statmap.nii.gz") for name in one)
+
+
+def participant_files(dataset: Path) -> dict[str, str]:
+    files = sorted(path for path in (dataset / "sub-01").rglob("*") if path.is_file())
+    return {path.relative_to(dataset).as_posix(): sha256(path) for path in files}
 
 
 def sha256(path: Path) -> str:

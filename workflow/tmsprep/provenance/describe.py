@@ -5,6 +5,7 @@ The ``GeneratedBy`` chain names this program first, then what made its inputs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -35,19 +36,19 @@ _IGNORED = {
         "*_desc-scalp.json",
     ),
     "tedana": ("*_S0map.*", "*_T2starmap.*", "*_desc-tedana_metrics.*", "*_desc-ICA_mixing.*"),
-    "tmsprep-builtin": ("*_timeseries.*", "*_xfm.*", "*_boldref.*"),
+    "tmsprep-builtin": ("*_timeseries.*", "*_xfm.*", "*_boldref.*", "*_fieldmap.*"),
 }
 """What the BIDS schema does not know yet; nothing else is hidden from the validator.
 
-The names of ``tmsprep-builtin`` are fMRIPrep's, which hides the same ones; those of ``tedana`` are tedana's.
+The names of ``tmsprep-builtin`` are fMRIPrep's, which hides the same ones, field maps apart: for those the schema has
+neither a run's nor a field map's name, and asks for raw magnitudes. Those of ``tedana`` are tedana's.
 """
 
 _DATASETS = {
-    "tmsprep": ("TMSPrep - individual TMS targets", "tmsprep", "Circuit target, Beam F3, coil pose and reports."),
-    "tedana": ("TMSPrep - multi-echo denoising", "tedana", "TE-dependent analysis of each multi-echo run."),
+    "tmsprep": ("TMSPrep - individual TMS targets", "Circuit target, Beam F3, coil pose and reports."),
+    "tedana": ("TMSPrep - multi-echo denoising", "TE-dependent analysis of each multi-echo run."),
     "tmsprep-builtin": (
         "TMSPrep - builtin preprocessing",
-        "tmsprep-builtin",
         "Container-free preprocessing (niimath, ANTs) in fMRIPrep's layout. This is not fMRIPrep's output.",
     ),
 }
@@ -74,7 +75,7 @@ def describe_dataset(*, dataset: str, link: list[str], out_description: OutFile,
     """
     if dataset not in _DATASETS:
         raise ConfigurationError(f"no dataset is called {dataset!r}", expected=", ".join(_DATASETS))
-    name, generator, text = _DATASETS[dataset]
+    name, _ = _DATASETS[dataset]
     links = dict(item.split("=", 1) for item in link)
     root = out_description.parent
     content: dict[str, Any] = {
@@ -82,7 +83,7 @@ def describe_dataset(*, dataset: str, link: list[str], out_description: OutFile,
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "License": "see the source dataset",
-        "GeneratedBy": [_self(generator, text), *_upstream(dataset, root, links)],
+        "GeneratedBy": _chain(dataset, root, links),
         "SourceDatasets": [{"URL": f"bids:{key}:"} for key in links],
         "DatasetLinks": links,
     }
@@ -91,29 +92,40 @@ def describe_dataset(*, dataset: str, link: list[str], out_description: OutFile,
     return {}
 
 
-def _self(name: str, text: str) -> dict[str, Any]:
-    return {"Name": name, "Version": __version__, "Description": text, "CodeURL": CODE_URL}
+def _chain(dataset: str, root: Path, links: dict[str, str]) -> list[dict[str, Any]]:
+    """Return who made a dataset of this run, and its inputs, nearest first.
 
-
-def _upstream(dataset: str, root: Path, links: dict[str, str]) -> list[dict[str, Any]]:
-    """Return what made the inputs, nearest first; each dataset brings its own chain."""
-    libraries = {"tedana": ("tedana",), "tmsprep-builtin": ("niimath", "antspyx"), "tmsprep": ()}[dataset]
-    chain = [{"Name": name, "Version": version(name)} for name in libraries]
-    for key in ("tedana", "preprocessed"):
-        if key in links and dataset == "tmsprep":
-            chain += _chain_of(root / links[key])
-    if dataset == "tedana":
-        chain += _chain_of(root / links["preprocessed"])
+    Computed, not read from sibling datasets: their descriptions may be written at the same time.
+    """
+    upstream = {"tmsprep": ("tedana", "preprocessed"), "tedana": ("preprocessed",), "tmsprep-builtin": ()}[dataset]
+    chain = _makers(dataset)
+    for key in upstream:
+        if key in links:
+            folder = Path(os.path.normpath(root / links[key]))
+            sibling = folder.parent == root.parent and folder.name in _DATASETS
+            chain += _chain(folder.name, root, links) if sibling else _chain_of(folder)
     return _unique(chain)
+
+
+def _makers(dataset: str) -> list[dict[str, Any]]:
+    """Return this program and the libraries that made a dataset; BIDS wants the folder's name in the first."""
+    if dataset == "tedana":
+        return [_library("tedana") | {"Description": _DATASETS[dataset][1]}, _self("tmsprep")]
+    libraries = ("niimath", "antspyx") if dataset == "tmsprep-builtin" else ()
+    return [_self(dataset), *map(_library, libraries)]
+
+
+def _self(dataset: str) -> dict[str, Any]:
+    return {"Name": dataset, "Version": __version__, "Description": _DATASETS[dataset][1], "CodeURL": CODE_URL}
+
+
+def _library(name: str) -> dict[str, Any]:
+    return {"Name": name, "Version": version(name)}
 
 
 def _chain_of(folder: Path) -> list[dict[str, Any]]:
     description = folder / "dataset_description.json"
-    if description.is_file():
-        return read_json(description).get("GeneratedBy", [])
-    if folder.name in _DATASETS:  # written by a sibling job of the same run, maybe later: named, not waited for
-        return [_self(folder.name, _DATASETS[folder.name][2])]
-    return []
+    return read_json(description).get("GeneratedBy", []) if description.is_file() else []
 
 
 def _unique(chain: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def prepare_fieldmap(
             action="check Units and echo times of the field map",
         )
     method = {"FieldmapKind": kind, "FieldPercentiles01_50_99": spread, "Likeness": round(likeness, 4)}
-    return {"out_fieldmap": {"Units": "Hz", **method}, "out_reference": {"SkullStripped": False}}
+    return {"out_fieldmap": {"Units": "Hz", "SkullStripped": False, **method}, "out_reference": {"SkullStripped": False}}
 
 
 def _measured(images: Sequence[Path], sidecars: Sequence[Sidecar]) -> FieldMap:
