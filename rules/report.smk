@@ -1,8 +1,11 @@
 # What a clinician reads: one page a participant.
 
 
+UNIT_OF_LABEL = {unit_label(unit): unit for unit in STUDY.units}
+
+
 def unit_of_label(wildcards):
-    return next(unit for unit in STUDY.units if unit_label(unit) == wildcards.label)
+    return UNIT_OF_LABEL[wildcards.label]
 
 
 def page(pattern):
