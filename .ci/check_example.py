@@ -12,7 +12,7 @@ import pandas as pd
 
 GOAL_MM = 4.0
 LANDMARKS = ["NAS", "LPA", "RPA"]
-"""Those that are published for Colin27's real head (sub-02); the inion is not among them."""
+"""Of Colin27's real head (sub-02); the inion has a goal of its own (bench/scalp.py)."""
 
 
 def main(output: Path, dataset: Path) -> None:

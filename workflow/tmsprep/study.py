@@ -20,6 +20,7 @@ from tmsprep.inputs.model import Echo, Plan, Run, Unit
 from tmsprep.inputs.plan import PlanOptions, make_plan
 from tmsprep.options import Options, Preprocessing, from_mapping
 from tmsprep.preprocess import contract
+from tmsprep.preprocess.contract import bold_stem, folder_of_stem
 from tmsprep.preprocess.existing import Existing, adapt
 from tmsprep.target.circuits import load_circuit, require_polarity
 from tmsprep.target.library import cached_image, resolve
@@ -255,17 +256,6 @@ def anat_stem(unit: Unit) -> str:
     """Return ``sub-01[_ses-1]`` as the T1w itself is named."""
     parts = unit.t1w.name.split("_")
     return "_".join(part for part in parts if part.startswith(("sub-", "ses-")))
-
-
-def folder_of_stem(stem: str) -> str:
-    """Return the folder of a stem ``sub-01[_ses-1][_...]``."""
-    return "/".join(part for part in stem.split("_") if part.startswith(("sub-", "ses-")))
-
-
-def bold_stem(run: Run, echo: Echo) -> str:
-    """Return the run's stem, with its echo where the file names one and the run keeps several."""
-    label = next((part for part in echo.path.name.split("_") if part.startswith("echo-")), None)
-    return f"{run.stem}_{label}" if label and len(run.echoes) > 1 else run.stem
 
 
 def plan_options(options: Options) -> PlanOptions:

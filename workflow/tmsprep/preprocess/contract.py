@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from tmsprep.inputs.model import Echo, Run
+
 TEMPLATE = "MNI152NLin2009cAsym"
 """The standard space of the contract."""
 
@@ -68,3 +70,14 @@ def path(root: Path, folder: str, item: Item | Anatomy | Functional) -> str:
     """
     entry = item if isinstance(item, Item) else item.value
     return f"{root.as_posix()}/{folder}/{entry.name}"
+
+
+def folder_of_stem(stem: str) -> str:
+    """Return the folder of a stem ``sub-01[_ses-1][_...]``."""
+    return "/".join(part for part in stem.split("_") if part.startswith(("sub-", "ses-")))
+
+
+def bold_stem(run: Run, echo: Echo) -> str:
+    """Return the run's stem, with its echo where the file names one and the run keeps several."""
+    label = next((part for part in echo.path.name.split("_") if part.startswith("echo-")), None)
+    return f"{run.stem}_{label}" if label and len(run.echoes) > 1 else run.stem

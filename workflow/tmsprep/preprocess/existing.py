@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 from tmsprep.errors import ContractError, InputError, TmsprepError
 from tmsprep.files import read_json
 from tmsprep.inputs.model import Plan, PlanRow, RowStatus, Run, Unit
-from tmsprep.preprocess.contract import BOLD, Anatomy, Functional, Item
+from tmsprep.preprocess.contract import BOLD, Anatomy, Functional, Item, bold_stem, folder_of_stem
 
 OLDEST = Version("23.2")
 """The first fMRIPrep whose native series, references and transforms have the contract's names and meaning."""
@@ -56,7 +56,7 @@ class Existing:
     def folder(self, unit: Unit, run: Run | None = None) -> str:
         """Return ``sub-01`` or ``sub-01/ses-1`` of a T1w's (or a run's) outputs."""
         stem = self.anatomy_stem(unit) if run is None else run.stem
-        return "/".join(part for part in stem.split("_") if part.startswith(("sub-", "ses-")))
+        return folder_of_stem(stem)
 
     def anatomy_stem(self, unit: Unit) -> str:
         """Return the start of the names of a T1w's outputs.
@@ -68,7 +68,7 @@ class Existing:
         """
         found = _t1w_stems(self.root, unit.subject)
         own = unit.t1w.name.removesuffix(".gz").removesuffix(".nii").removesuffix("_T1w")
-        of_session = "_".join(part for part in own.split("_") if part.startswith(("sub-", "ses-")))
+        of_session = folder_of_stem(own).replace("/", "_")
         for stem in (own, of_session, f"sub-{unit.subject}"):
             if stem in found:
                 return stem
@@ -91,8 +91,7 @@ class Existing:
 
     def series(self, unit: Unit, run: Run) -> list[Path]:
         """Return the series of a run's echoes, or the one series of a single-echo run."""
-        labels = [_echo_label(echo.path) for echo in run.echoes]
-        stems = [f"{run.stem}_{label}" if label and len(labels) > 1 else run.stem for label in labels]
+        stems = [bold_stem(run, echo) for echo in run.echoes]
         return [self.root / self.folder(unit, run) / BOLD.name.format(bold=stem) for stem in stems]
 
     def has_other_reference(self, unit: Unit, run: Run) -> bool:
@@ -137,10 +136,6 @@ def _require_recent(description: Path, text: str) -> None:
             " echoes were not corrected for distortion",
             action="run a recent fMRIPrep, or leave --derivatives out",
         )
-
-
-def _echo_label(path: Path) -> str | None:
-    return next((part for part in path.name.split("_") if part.startswith("echo-")), None)
 
 
 # The plan, seen with what is there
