@@ -15,6 +15,7 @@ if Path("config.yaml").exists():  # of the folder that Snakemake runs in; --conf
 
 include: "rules/common.smk"
 include: "rules/inputs.smk"
+include: "rules/fmriprep.smk"
 include: "rules/preprocess.smk"
 include: "rules/denoise.smk"
 include: "rules/target.smk"

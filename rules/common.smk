@@ -3,14 +3,16 @@ import os
 import sys
 from pathlib import Path
 
-from tmsprep.preprocess.contract import Anatomy, Functional, BOLD
+from tmsprep.preprocess.contract import Anatomy, Functional, BOLD, NLIN6_TO_T1W
 from tmsprep.study import (
     DRAFT_FOLDER,
+    Engine,
     GROUP_UNITS,
     Study,
     anat_stem,
     circuit_of,
     folder_of_stem,
+    license_file,
     unit_folder,
     unit_label,
     unit_stem,

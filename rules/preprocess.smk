@@ -1,4 +1,4 @@
-# The builtin engine: from raw images to the preprocessing contract. Left out where derivatives exist already.
+# The builtin engine: from raw images to the preprocessing contract.
 PRE = STUDY.preproc.as_posix()
 PRE_FUNC = f"{PRE}/{{folder}}/func/{{run}}"
 
@@ -15,7 +15,7 @@ def checked(wildcards):
     return f"{WORK}/{unit_folder(unit)}/{stem}_check.json"
 
 
-if not STUDY.existing:
+if STUDY.engine is Engine.BUILTIN:
 
     rule anatomy:
         "Bias field, brain mask and tissue probabilities of a T1w."

@@ -42,14 +42,14 @@ _EXECUTION = Execution()
 
 def run_app(words: Sequence[str]) -> int:
     """Run the BIDS App with a command line's words and return the exit status."""
-    own, rest = split_words(list(words))
+    own, rest = split_words(join_option(list(words), "--fmriprep-options"))
     app = App(
         name="tmsprep",
         version=__version__,
         help_format="markdown",
         help=f"From a BIDS dataset to an individual TMS target. {DISCLAIMER}\n\n"
         "What follows `--` goes to Snakemake. Other commands: `tmsprep beamf3`, `tmsprep simulate`, "
-        "`tmsprep circuits`, `tmsprep stage`.",
+        "`tmsprep circuits`, `tmsprep images`, `tmsprep stage`.",
         default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
         result_action="return_value",
     )
@@ -91,9 +91,12 @@ def run_app(words: Sequence[str]) -> int:
 
 def absolute_paths(settings: Settings) -> dict[str, Any]:
     """Return the settings that name files, made absolute: Snakemake runs in the work folder."""
-    paths = {name: value.resolve() for name, value in vars(settings).items() if isinstance(value, Path)}
+    paths: dict[str, Any] = {name: value.resolve() for name, value in vars(settings).items() if isinstance(value, Path)}
     circuit = Path(settings.circuit)
     derivatives = tuple(absolute_derivatives(word) for word in settings.derivatives)
+    image = settings.fmriprep_image
+    if image and Path(image).exists():
+        paths["fmriprep_image"] = str(Path(image).resolve())
     return paths | {"circuit": str(circuit.resolve()) if circuit.is_file() else settings.circuit, "derivatives": derivatives}
 
 
@@ -109,3 +112,11 @@ def split_words(words: list[str]) -> tuple[list[str], list[str]]:
         return words, []
     index = words.index("--")
     return words[:index], words[index + 1 :]
+
+
+def join_option(words: list[str], name: str) -> list[str]:
+    """Write ``NAME VALUE`` as ``NAME=VALUE``, so that a value that looks like an option itself is taken for the value."""
+    if name not in words[:-1]:
+        return words
+    index = words.index(name)
+    return [*words[:index], f"{name}={words[index + 1]}", *words[index + 2 :]]

@@ -15,6 +15,7 @@ SUBCOMMANDS: dict[str, str] = {
     "beamf3": "tmsprep.scalp.beamf3:command",
     "simulate": "tmsprep.simulate.command:command",
     "circuits": "tmsprep.target.command:command",
+    "images": "tmsprep.images_command:command",
 }
 """Sub-command to ``module:function``; `stage` is run here."""
 

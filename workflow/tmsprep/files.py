@@ -59,11 +59,12 @@ def atomic(path: Path) -> Generator[Path]:
 def publish(twin: Path, path: Path) -> None:
     """Move a finished file to its final name, with the permissions that the user's umask asks for.
 
-    Some programs write with mode 0600 whatever the umask.
+    Some programs write with mode 0600 whatever the umask. A link is moved as it is.
     """
-    umask = os.umask(0)
-    os.umask(umask)
-    twin.chmod(0o666 & ~umask)
+    if not twin.is_symlink():
+        umask = os.umask(0)
+        os.umask(umask)
+        twin.chmod(0o666 & ~umask)
     twin.replace(path)
 
 

@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from tmsprep.errors import ConfigurationError
+from tmsprep.interfaces.containers import RuntimeChoice
 
 
 class Preprocessing(StrEnum):
@@ -55,6 +56,22 @@ class Settings:
     """The preprocessing engine: ``builtin`` (no containers, minutes) or ``fmriprep``."""
     derivatives: tuple[str, ...] = ()
     """Existing derivatives to use, as NAME=PATH (``fmriprep=PATH``)."""
+    container_runtime: RuntimeChoice = RuntimeChoice.AUTO
+    """What starts fMRIPrep's image; ``none``: fMRIPrep is installed, ``auto``: the first that works here."""
+    fmriprep_image: str | None = None
+    """Another fMRIPrep image than ``tmsprep images list`` shows: a reference, a SIF or SquashFS file, or a folder."""
+    fmriprep_options: str = ""
+    """More options for fMRIPrep, quoted as one word: ``--fmriprep-options "--use-syn-sdc warn"``."""
+    fmriprep_threads: int = 4
+    """Processes of one fMRIPrep job at a time."""
+    fmriprep_mem_mb: int = 16000
+    """Memory of one fMRIPrep job (MB)."""
+    fs_license_file: Path | None = None
+    """FreeSurfer's licence, which fMRIPrep wants even without surfaces; ``$FS_LICENSE`` if not given."""
+    templateflow_home: Path | None = None
+    """The folder of fMRIPrep's templates; made in the work folder, where there is internet, if not given."""
+    surfaces: bool = False
+    """Let fMRIPrep reconstruct surfaces with FreeSurfer (hours more a participant)."""
     circuit: str = "sgacc"
     """A shipped circuit by name (``tmsprep circuits list``), or the path of a NIfTI map."""
     circuit_space: str = "MNI152NLin6Asym"

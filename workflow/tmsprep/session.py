@@ -14,13 +14,16 @@ from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.text import Text
 
 from tmsprep import DISCLAIMER
 from tmsprep.app import Execution, Level
-from tmsprep.errors import InputError
+from tmsprep.errors import InputError, TmsprepError
 from tmsprep.files import atomic
+from tmsprep.images import load_images
+from tmsprep.interfaces.containers import Runtime
 from tmsprep.options import Options, to_mapping
-from tmsprep.study import GROUP_UNITS, Study, check_options, unit_label
+from tmsprep.study import GROUP_UNITS, Engine, Study, check_fmriprep, check_options, engine_of, unit_label
 from tmsprep.summary import failures, make_console, plan_table, print_failures, targets_table
 from tmsprep.workflow_files import snakefile
 
@@ -40,6 +43,8 @@ class Session:
         """Run everything that was asked for and return the exit status: 0 only if all participants are well."""
         check_options(self.options)
         console = make_console()
+        if engine_of(self.options) is Engine.FMRIPREP:
+            self._announce_fmriprep(console)
         if not self.options.skip_bids_validation:
             console.print(f"BIDS validator: {self.options.bids_dir.name} ...")
             validate_bids(self.options.bids_dir)
@@ -57,6 +62,21 @@ class Session:
         self.options.output_dir.mkdir(parents=True, exist_ok=True)
         status = self._run_levels()
         return self._conclude(console, status)
+
+    def _announce_fmriprep(self, console: Console) -> None:
+        """Say what will start fMRIPrep; a dry run goes on where nothing can."""
+        try:
+            runtime = check_fmriprep(self.options)
+        except TmsprepError as error:
+            if not self.execution.dry_run:
+                raise
+            console.print(Text(f"fMRIPrep cannot be started here: {error}", style="bold red"))
+            return
+        listed = load_images()["fmriprep"]
+        image = self.options.fmriprep_image or listed.reference
+        unpinned = self.options.fmriprep_image is None and listed.digest is None
+        named = "installed" if runtime is Runtime.NONE else image + (" (digest not pinned)" if unpinned else "")
+        console.print(Text(f"fMRIPrep: {named}, by {runtime} (--container-runtime {self.options.container_runtime})"))
 
     @cached_property
     def study(self) -> Study:

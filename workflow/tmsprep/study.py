@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,12 @@ from tmsprep.errors import ConfigurationError, InputError
 from tmsprep.files import atomic
 from tmsprep.inputs.model import Echo, Plan, Run, Unit
 from tmsprep.inputs.plan import PlanOptions, make_plan
+from tmsprep.interfaces.containers import Runtime, choose
 from tmsprep.options import Options, Preprocessing, from_mapping
 from tmsprep.preprocess import contract
-from tmsprep.preprocess.contract import bold_stem, folder_of_stem
+from tmsprep.preprocess.contract import anat_stem, bold_stem, folder_of_stem
 from tmsprep.preprocess.existing import Existing, adapt
+from tmsprep.preprocess.fmriprep.arguments import extra_options
 from tmsprep.target.circuits import load_circuit, require_polarity
 from tmsprep.target.library import cached_image, resolve
 from tmsprep.target.masks import load_search_mask
@@ -83,13 +87,21 @@ class Study:
         return self.options.work / "plan.json"
 
     @property
+    def engine(self) -> Engine:
+        """What preprocesses."""
+        return engine_of(self.options)
+
+    @property
     def preproc(self) -> Path:
         """The preprocessed dataset: existing derivatives, or the engine's own."""
         if self.existing:
             return self.existing.root
-        return self.options.output_dir / (
-            "fmriprep" if self.options.preproc is Preprocessing.FMRIPREP else "tmsprep-builtin"
-        )
+        return self.options.output_dir / self.engine.value
+
+    @property
+    def contract_root(self) -> Path:
+        """Where the contract's files have their fixed names: the engine's dataset, or links into fMRIPrep's."""
+        return self.options.work / "fmriprep-links" if self.engine is Engine.FMRIPREP else self.preproc
 
     @cached_property
     def existing(self) -> Existing | None:
@@ -151,6 +163,22 @@ class Study:
         """A unit that uses each T1w, by the T1w's ``sub-01[_ses-1]``."""
         return {anat_stem(unit): unit for unit in self.plan.units}
 
+    def units_of_anat(self, anat: str) -> list[Unit]:
+        """Return the units that are registered to a T1w."""
+        return self._units_by_anat[anat]
+
+    @cached_property
+    def _units_by_anat(self) -> dict[str, list[Unit]]:
+        found: dict[str, list[Unit]] = {}
+        for unit in self.plan.units:
+            found.setdefault(anat_stem(unit), []).append(unit)
+        return found
+
+    @cached_property
+    def anats_of_subject(self) -> Counter[str]:
+        """How many T1w references each participant has."""
+        return Counter(unit.subject for unit in self.anats.values())
+
     def unit_of_run(self, run: str) -> Unit:
         """Return the unit that a run belongs to."""
         return self._units_of_runs[run]
@@ -163,7 +191,7 @@ class Study:
 
     def contract(self, item: contract.Item | contract.Anatomy | contract.Functional, folder: str = "{folder}") -> str:
         """Return the pattern of a file of the preprocessing contract."""
-        return contract.path(self.preproc, folder, item)
+        return contract.path(self.contract_root, folder, item)
 
     def anatomy(self, item: contract.Anatomy, anat: str) -> str:
         """Return a T1w's file of the contract."""
@@ -172,7 +200,9 @@ class Study:
         return self.contract(item, folder_of_stem(anat)).format(anat=anat)
 
     def nlin6_to_t1w(self, anat: str) -> list[str]:
-        """Return a T1w's transform from MNI152NLin6Asym, if existing derivatives hold one."""
+        """Return a T1w's transform from MNI152NLin6Asym, if fMRIPrep makes one or existing derivatives hold one."""
+        if self.engine is Engine.FMRIPREP:
+            return [self.contract(contract.NLIN6_TO_T1W, folder_of_stem(anat)).format(anat=anat)]
         if not self.existing:
             return []
         path = self.existing.anatomy(self.anats[anat], contract.NLIN6_TO_T1W)
@@ -252,12 +282,6 @@ def unit_label(unit: str) -> str:
     return unit.partition("_task-")[0]
 
 
-def anat_stem(unit: Unit) -> str:
-    """Return ``sub-01[_ses-1]`` as the T1w itself is named."""
-    parts = unit.t1w.name.split("_")
-    return "_".join(part for part in parts if part.startswith(("sub-", "ses-")))
-
-
 def plan_options(options: Options) -> PlanOptions:
     """Return the part of the options that the plan depends on."""
     return PlanOptions(
@@ -268,6 +292,46 @@ def plan_options(options: Options) -> PlanOptions:
         bids_filter_file=options.bids_filter_file,
         per_session=options.per_session,
     )
+
+
+class Engine(Enum):
+    """What fulfils the preprocessing contract; the value is the folder of its dataset."""
+
+    EXISTING = "existing"
+    FMRIPREP = "fmriprep"
+    BUILTIN = "tmsprep-builtin"
+
+
+def engine_of(options: Options) -> Engine:
+    """Return the engine that options ask for; existing derivatives go before."""
+    if existing_derivatives(options) is not None:
+        return Engine.EXISTING
+    return Engine.FMRIPREP if options.preproc is Preprocessing.FMRIPREP else Engine.BUILTIN
+
+
+def license_file(options: Options) -> Path | None:
+    """Return FreeSurfer's licence, as given or as the environment names it."""
+    named = os.environ.get("FS_LICENSE")
+    return options.fs_license_file or (Path(named) if named else None)
+
+
+def check_fmriprep(options: Options) -> Runtime:
+    """Return what will start fMRIPrep, or refuse if it cannot be started here.
+
+    Raises
+    ------
+    TmsprepError
+        There is no runtime or no licence.
+    """
+    path = license_file(options)
+    if path is None or not path.is_file():
+        raise ConfigurationError(
+            f"there is no FreeSurfer licence at {path}" if path else "no FreeSurfer licence is named",
+            where="--fs-license-file",
+            expected="the file that FreeSurfer's registration gives (free); fMRIPrep wants it even without surfaces",
+            action="name it, or use --preproc builtin",
+        )
+    return choose(options.container_runtime)
 
 
 def existing_derivatives(options: Options) -> Path | None:
@@ -302,13 +366,13 @@ def check_options(options: Options) -> None:
         raise ConfigurationError(
             f"the seed is {options.seed}", where="--seed", expected=f"1 to {MAX_SEED}: libraries take the clock for 0"
         )
-    existing = existing_derivatives(options)
-    if options.preproc is Preprocessing.FMRIPREP and existing is None:
-        raise ConfigurationError(
-            "this version does not start fMRIPrep itself",
-            where="--preproc fmriprep",
-            action="use --preproc builtin, or give finished outputs with --derivatives fmriprep=PATH",
-        )
+    existing_derivatives(options)
+    extra_options(options.fmriprep_options)
+    if options.surfaces and engine_of(options) is not Engine.FMRIPREP:
+        raise ConfigurationError("only fMRIPrep reconstructs surfaces", where="--surfaces", action="add --preproc fmriprep")
+    for name in ("fmriprep_threads", "fmriprep_mem_mb"):
+        if getattr(options, name) < 1:
+            raise ConfigurationError("at least 1 is needed", where="--" + name.replace("_", "-"))
     for path in (options.bids_filter_file, options.fiducials):
         if path is not None and not path.is_file():
             raise InputError("the file is not there", where=path)

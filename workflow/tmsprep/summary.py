@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tmsprep.files import read_tsv
-from tmsprep.study import Study, folder_of_stem, unit_label
+from tmsprep.inputs.model import Unit
+from tmsprep.preprocess.contract import anat_stem, folder_of_stem
+from tmsprep.study import Study, unit_label, unit_stem
 
 _ERROR_MARK = "tmsprep: error: "
 _STYLES = {
@@ -63,16 +65,32 @@ def failures(study: Study) -> dict[str, list[tuple[Path, str]]]:
     A page of an earlier run does not count where a stage has failed since: each run of a stage writes its log anew.
     """
     failed: dict[str, list[tuple[Path, str]]] = {}
-    for label in map(unit_label, study.units):
-        messages = _messages(study.tmsprep / "logs", label)
+    for unit in study.plan.units:
+        label = unit_label(unit_stem(unit))
+        messages = _messages(_logs_of(study, unit))
         if messages or not (study.tmsprep / f"{label}.html").exists():
             failed[label] = messages
     return failed
 
 
-def _messages(logs: Path, label: str) -> list[tuple[Path, str]]:
+def shared_failures(study: Study) -> list[tuple[Path, str]]:
+    """Return what went wrong in stages that all participants wait for."""
+    logs = (study.tmsprep / "logs").glob("*.log")
+    return _messages(log for log in logs if not log.name.startswith("sub-"))
+
+
+def _logs_of(study: Study, unit: Unit) -> list[Path]:
+    """Return the logs of a unit, and of its T1w image where that lies in another session."""
+    logs = study.tmsprep / "logs"
+    label, anat = unit_label(unit_stem(unit)), anat_stem(unit)
+    found = {log for log in [logs / f"{label}_report.log"] if log.is_file()}
+    found |= set((logs / folder_of_stem(label)).rglob("*.log")) | set((logs / folder_of_stem(anat)).glob(f"{anat}_*.log"))
+    return sorted(found)
+
+
+def _messages(logs: Iterable[Path]) -> list[tuple[Path, str]]:
     found: list[tuple[Path, str]] = []
-    for log in sorted({*(logs / folder_of_stem(label)).rglob("*.log"), *logs.glob(f"{label}_*.log")}):
+    for log in sorted(logs):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         if marked := [line for line in lines if line.startswith(_ERROR_MARK)]:
             found.append((log, marked[-1].removeprefix(_ERROR_MARK)))
@@ -86,9 +104,13 @@ def print_failures(console: Console, study: Study, failed: Mapping[str, list[tup
     for row in study.plan.rows:
         if row.status == "error":
             console.print(Text(f"✗ {row.participant_id} {row.session_id or ''}: {row.reason}", style="bold red"))
+    shared = shared_failures(study) if failed else []
+    for log, message in shared:
+        console.print(Text(f"✗ for all participants: {message}\n    log: {log}", style="bold red"), soft_wrap=True)
+    unknown = [] if shared else [(study.tmsprep / "logs", "no log says why; see Snakemake's output above")]
     for label, messages in failed.items():
         console.print(Text(f"✗ {label}: no target", style="bold red"))
-        for log, message in messages or [(study.tmsprep / "logs", "no log says why; see Snakemake's output above")]:
+        for log, message in messages or unknown:
             console.print(Text(f"    {message}\n    log: {log}"), soft_wrap=True)
 
 

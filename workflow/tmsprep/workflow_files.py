@@ -1,4 +1,4 @@
-"""Where the Snakefile is: beside the package in a checkout, inside it in an installed wheel."""
+"""Where the workflow's own files are: beside the package in a checkout, inside it in an installed wheel."""
 
 from __future__ import annotations
 
@@ -15,8 +15,23 @@ def snakefile() -> Path:
     ConfigurationError
         The installation is incomplete.
     """
+    return _find("Snakefile")
+
+
+def images_file() -> Path:
+    """Return the list of container images.
+
+    Raises
+    ------
+    ConfigurationError
+        The installation is incomplete.
+    """
+    return _find("containers/images.yaml")
+
+
+def _find(name: str) -> Path:
     package = Path(__file__).resolve().parent
-    for candidate in (package / "_workflow" / "Snakefile", package.parents[1] / "Snakefile"):
+    for candidate in (package / "_workflow" / name, package.parents[1] / name):
         if candidate.is_file():
             return candidate
-    raise ConfigurationError("the Snakefile is not with the package", where=package, action="install tmsprep again")
+    raise ConfigurationError(f"{name} is not with the package", where=package, action="install tmsprep again")

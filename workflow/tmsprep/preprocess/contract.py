@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from tmsprep.inputs.model import Echo, Run
+from tmsprep.inputs.model import Echo, Run, Unit
 
 TEMPLATE = "MNI152NLin2009cAsym"
 """The standard space of the contract."""
@@ -24,6 +24,11 @@ class Item:
     """Folder and file name below the participant's (or session's) folder."""
     option: str
     """The fMRIPrep option that writes it, in words."""
+
+    @property
+    def written(self) -> str:
+        """When fMRIPrep writes it, as the end of a sentence."""
+        return self.option if self.option == "always written" else f"written with {self.option}"
 
 
 class Anatomy(Enum):
@@ -75,6 +80,12 @@ def path(root: Path, folder: str, item: Item | Anatomy | Functional) -> str:
 def folder_of_stem(stem: str) -> str:
     """Return the folder of a stem ``sub-01[_ses-1][_...]``."""
     return "/".join(part for part in stem.split("_") if part.startswith(("sub-", "ses-")))
+
+
+def anat_stem(unit: Unit) -> str:
+    """Return ``sub-01[_ses-1]`` as the T1w itself is named."""
+    parts = unit.t1w.name.split("_")
+    return "_".join(part for part in parts if part.startswith(("sub-", "ses-")))
 
 
 def bold_stem(run: Run, echo: Echo) -> str:

@@ -231,9 +231,5 @@ def _require(existing: Existing, files: Mapping[Item, Path]) -> None:
             raise ContractError(
                 f"{existing.maker}'s outputs lack {path.name}",
                 where=path.parent.relative_to(existing.root),
-                expected=f"all that preprocessing hands over; this file is {_when(item)}",
+                expected=f"all that preprocessing hands over; this file is {item.written}",
             )
-
-
-def _when(item: Item) -> str:
-    return item.option if item.option == "always written" else f"written with {item.option}"

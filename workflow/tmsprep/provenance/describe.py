@@ -14,7 +14,8 @@ from typing import Any
 from tmsprep import __version__
 from tmsprep.errors import ConfigurationError
 from tmsprep.files import read_json, write_json
-from tmsprep.stages import OutFile, SidecarFields
+from tmsprep.preprocess.fmriprep.image import FmriprepImage
+from tmsprep.stages import InFile, OutFile, SidecarFields
 
 BIDS_VERSION = "1.10.0"
 CODE_URL = "https://github.com/tmsprep/tmsprep"
@@ -37,16 +38,31 @@ _IGNORED = {
     ),
     "tedana": ("*_S0map.*", "*_T2starmap.*", "*_desc-tedana_metrics.*", "*_desc-ICA_mixing.*"),
     "tmsprep-builtin": ("*_timeseries.*", "*_xfm.*", "*_boldref.*", "*_fieldmap.*"),
+    "fmriprep": (
+        "*.html",
+        "logs",
+        "**/figures",
+        "sourcedata",
+        "*_xfm.*",
+        "*.surf.gii",
+        "*_boldref.*",
+        "*_bold.func.gii",
+        "*_mixing.tsv",
+        "*_timeseries.*",
+        "*_fieldmap.*",
+    ),
 }
 """What the BIDS schema does not know yet; nothing else is hidden from the validator.
 
-The names of ``tmsprep-builtin`` are fMRIPrep's, which hides the same ones, field maps apart: for those the schema has
-neither a run's nor a field map's name, and asks for raw magnitudes. Those of ``tedana`` are tedana's.
+Those of ``fmriprep`` are what fMRIPrep hides, and field maps. The names of ``tmsprep-builtin`` are fMRIPrep's: of the ones
+that it uses the same are hidden. For field maps the schema has neither a run's nor a field map's name, and asks for raw
+magnitudes. Those of ``tedana`` are tedana's.
 """
 
 _DATASETS = {
     "tmsprep": ("TMSPrep - individual TMS targets", "Circuit target, Beam F3, coil pose and reports."),
     "tedana": ("TMSPrep - multi-echo denoising", "TE-dependent analysis of each multi-echo run."),
+    "fmriprep": ("TMSPrep - fMRIPrep preprocessing", "Started fMRIPrep, checked its output, and put it in its place."),
     "tmsprep-builtin": (
         "TMSPrep - builtin preprocessing",
         "Container-free preprocessing (niimath, ANTs) in fMRIPrep's layout. This is not fMRIPrep's output.",
@@ -54,15 +70,19 @@ _DATASETS = {
 }
 
 
-def describe_dataset(*, dataset: str, link: list[str], out_description: OutFile, out_bidsignore: OutFile) -> SidecarFields:
+def describe_dataset(
+    *, dataset: str, link: list[str], image: InFile | None = None, out_description: OutFile, out_bidsignore: OutFile
+) -> SidecarFields:
     """Write ``dataset_description.json`` and ``.bidsignore`` of a derivative dataset.
 
     Parameters
     ----------
     dataset
-        ``tmsprep``, ``tedana`` or ``tmsprep-builtin``.
+        ``tmsprep``, ``tedana``, ``tmsprep-builtin`` or ``fmriprep``.
     link
         NAME=PATH of the datasets that its sidecars refer to; paths relative to the dataset's folder.
+    image
+        What the stage ``fmriprep-image`` wrote, where this run starts fMRIPrep.
     out_description
         The description.
     out_bidsignore
@@ -83,7 +103,7 @@ def describe_dataset(*, dataset: str, link: list[str], out_description: OutFile,
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "License": "see the source dataset",
-        "GeneratedBy": _chain(dataset, root, links),
+        "GeneratedBy": _chain(dataset, root, links, image),
         "SourceDatasets": [{"URL": f"bids:{key}:"} for key in links],
         "DatasetLinks": links,
     }
@@ -92,23 +112,27 @@ def describe_dataset(*, dataset: str, link: list[str], out_description: OutFile,
     return {}
 
 
-def _chain(dataset: str, root: Path, links: dict[str, str]) -> list[dict[str, Any]]:
+def _chain(dataset: str, root: Path, links: dict[str, str], image: Path | None) -> list[dict[str, Any]]:
     """Return who made a dataset of this run, and its inputs, nearest first.
 
     Computed, not read from sibling datasets: their descriptions may be written at the same time.
     """
-    upstream = {"tmsprep": ("tedana", "preprocessed"), "tedana": ("preprocessed",), "tmsprep-builtin": ()}[dataset]
-    chain = _makers(dataset)
+    upstream = {"tmsprep": ("tedana", "preprocessed"), "tedana": ("preprocessed",)}.get(dataset, ())
+    chain = _makers(dataset, image)
     for key in upstream:
         if key in links:
             folder = Path(os.path.normpath(root / links[key]))
             sibling = folder.parent == root.parent and folder.name in _DATASETS
-            chain += _chain(folder.name, root, links) if sibling else _chain_of(folder)
+            chain += _chain(folder.name, root, links, image) if sibling else _chain_of(folder)
     return _unique(chain)
 
 
-def _makers(dataset: str) -> list[dict[str, Any]]:
-    """Return this program and the libraries that made a dataset; BIDS wants the folder's name in the first."""
+def _makers(dataset: str, image: Path | None) -> list[dict[str, Any]]:
+    """Return the programs and libraries that made a dataset; BIDS wants the folder's name in the first."""
+    if dataset == "fmriprep":
+        if image is None:
+            raise ConfigurationError("fMRIPrep's dataset without its image", expected="--image")
+        return [dict(FmriprepImage.read(image).generated_by()), _self("tmsprep") | {"Description": _DATASETS[dataset][1]}]
     if dataset == "tedana":
         return [_library("tedana") | {"Description": _DATASETS[dataset][1]}, _self("tmsprep")]
     libraries = ("niimath", "antspyx") if dataset == "tmsprep-builtin" else ()

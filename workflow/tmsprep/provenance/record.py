@@ -98,6 +98,8 @@ def write_sidecars(run: StageRun, twins: Mapping[Path, Path], fields: Mapping[st
     for key, paths in run.outputs.items():
         own = (fields or {}).get(key, {})
         for index, path in enumerate(paths):
+            if twins[path].is_symlink():  # what it points to was described by who wrote it
+                continue
             extra = own[index] if isinstance(own, list) else own
             if path.suffix == ".json":
                 _extend_json(twins[path], _provenance(run, path) | _with_uris(extra, path))
