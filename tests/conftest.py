@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -20,4 +21,13 @@ def shared_data() -> Path:
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("the check data (../shared/data) are not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def layouts(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The nine published layouts with empty images."""
+    folder = tmp_path_factory.mktemp("layouts")
+    with tarfile.open(shared_data / "layouts" / "bids_layouts.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
     return folder

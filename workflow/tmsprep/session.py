@@ -75,8 +75,9 @@ class Session:
         listed = load_images()["fmriprep"]
         image = self.options.fmriprep_image or listed.reference
         unpinned = self.options.fmriprep_image is None and listed.digest is None
-        named = "installed" if runtime is Runtime.NONE else image + (" (digest not pinned)" if unpinned else "")
-        console.print(Text(f"fMRIPrep: {named}, by {runtime} (--container-runtime {self.options.container_runtime})"))
+        named = f"{image}{' (digest not pinned)' if unpinned else ''}, by {runtime}"
+        named = "the one installed here, without a container" if runtime is Runtime.NONE else named
+        console.print(Text(f"fMRIPrep: {named} (--container-runtime {self.options.container_runtime})"))
 
     @cached_property
     def study(self) -> Study:
