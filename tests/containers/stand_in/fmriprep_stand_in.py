@@ -1,8 +1,8 @@
-"""Stands in for fMRIPrep's program in tests: fMRIPrep 25.2.7 itself up to the start of its computations, then the builtin engine.
+"""Stands in for fMRIPrep's program in tests: fMRIPrep 25.2.7 itself up to its computations, then the builtin engine.
 
-fMRIPrep's own parser reads the arguments, its own index selects the images, its own workflow is built (which asks for every
-template), all from PyPI's package. Only what its external programs (FSL, FreeSurfer, AFNI, ANTs) would compute is computed by
-TMSPrep's builtin engine instead, and written as fMRIPrep writes it. What it saw of its surroundings goes to logs/seen.json.
+fMRIPrep's own parser reads the arguments, its own index selects the images, its own workflow is built (which asks for
+every template), all from PyPI's package. Only what its external programs (FSL, FreeSurfer, AFNI, ANTs) would compute is
+computed by TMSPrep's builtin engine, and written as fMRIPrep writes it. What it saw around it goes to logs/seen.json.
 
 A participant labelled ``crash`` fails, as a broken one would.
 """
