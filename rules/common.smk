@@ -1,4 +1,5 @@
 # What all rules share: the study (options and plan), where things go, and the form of the wildcards.
+import gc
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,9 @@ from tmsprep.study import (
 
 # `tmsprep` is the one beside this Python, also where the environment was not activated
 os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
+
+# Snakemake keeps millions of objects; looking through them again and again takes a tenth of its time
+gc.set_threshold(100_000, 20, 100)
 
 STUDY = Study.from_config({key: value for key, value in config.items() if key != GROUP_UNITS})
 OPTIONS = STUDY.options

@@ -111,7 +111,7 @@ def test_fmriprep_understands_what_was_meant(
         "run_reconall": True,
         "dummy_scans": 3,
         "use_syn_sdc": "warn",
-        "fd_spike_threshold": 0.4,
+        "regressors_fd_th": 0.4,
     }
     assert {key: found[key] for key in expected} == expected
     assert found["force"] == ["bbr"]

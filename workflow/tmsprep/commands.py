@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tmsprep import __version__, stages
@@ -34,6 +35,7 @@ def _run_stage(words: list[str]) -> int:
         return 0 if words else 2
     stages.pin_threads()
     function = stages.load(words[0])
+    words = [words[0], *_from_files(words[1:])]
 
     @functools.wraps(function)
     def runner(**arguments: Any) -> None:
@@ -42,6 +44,14 @@ def _run_stage(words: list[str]) -> int:
         stages.run(words[0], bound.arguments)
 
     return _run(f"stage {words[0]}", runner, words[1:])
+
+
+def _from_files(words: Sequence[str]) -> list[str]:
+    """Replace each ``@FILE`` by the file's lines, one word a line."""
+    expanded: list[str] = []
+    for word in words:
+        expanded += Path(word[1:]).read_text(encoding="utf-8").splitlines() if word.startswith("@") else [word]
+    return expanded
 
 
 def _run(name: str, function: Callable[..., Any], words: Sequence[str]) -> int:

@@ -27,12 +27,8 @@ QUERIES = [
     ("OASIS30ANTs", {"resolution": 1, "label": ["WM", "BS", "brain"], "suffix": "probseg"}),
     ("OASIS30ANTs", {"resolution": 1, "desc": "BrainCerebellumExtraction", "suffix": "mask"}),
 ]
-SURFACE_QUERIES = [
-    ("fsaverage", {"density": "164k", "desc": "std", "suffix": "sphere"}),
-    ("fsaverage", {"density": "164k", "suffix": "midthickness"}),
-    ("fsaverage", {"density": "164k", "suffix": "sulc"}),
+SURFACE_QUERIES = [  # surfaces are matched to atlases that smriprep brings along; this names their labels
     ("fsaverage", {"hemi": None, "atlas": None, "segmentation": "aparc", "suffix": "dseg", "extension": [".tsv"]}),
-    ("fsLR", {"density": "32k"}),
 ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -62,6 +62,12 @@ class Job:
         for folder in (self.output, self.work, self.home):
             folder.mkdir(parents=True, exist_ok=True)
 
+    def with_own_license(self) -> Job:
+        """Copy the licence into the job's folder: Charliecloud mounts folders, and files only where the image has some."""
+        copy = self.folder / "license.txt"
+        copy.write_bytes(self.license_file.read_bytes())
+        return replace(self, license_file=copy)
+
 
 @dataclass(frozen=True)
 class View:
@@ -78,8 +84,9 @@ class View:
             *_dataset_mounts(job, root),
             Mount(job.folder, f"{root}/job", writable=True),
             Mount(job.templateflow, f"{root}/templateflow"),
-            Mount(job.license_file, f"{root}/license.txt"),
         ]
+        if job.folder not in job.license_file.parents:
+            found.append(Mount(job.license_file, f"{root}/license.txt"))
         if job.subjects_dir:
             found.append(Mount(job.subjects_dir, f"{root}/subjects", writable=True))
         return tuple(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tmsprep.errors import ContractError, ExternalProgramError
 from tmsprep.files import read_json, write_json
-from tmsprep.interfaces.containers import Finished, start
+from tmsprep.interfaces.containers import Finished, Runtime, start
 from tmsprep.preprocess.existing import Existing
 from tmsprep.preprocess.fmriprep.arguments import Request, extra_options
 from tmsprep.preprocess.fmriprep.image import FmriprepImage
@@ -118,6 +118,8 @@ def run_fmriprep(
     )
     shutil.rmtree(places.output, ignore_errors=True)  # of an earlier, failed run
     places.make_folders()
+    if used.runtime is Runtime.CHARLIECLOUD:
+        places = places.with_own_license()
     chosen = filter_content(t1w, bold, read_json(bids_filter_file) if bids_filter_file else {})
     write_json(places.filter_file, chosen)
     finished = _run(places, request, used)
