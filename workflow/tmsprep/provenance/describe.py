@@ -42,6 +42,7 @@ _IGNORED = {
         "*.html",
         "logs",
         "**/figures",
+        "**/log",
         "sourcedata",
         "*_xfm.*",
         "*.surf.gii",

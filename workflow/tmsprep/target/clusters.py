@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
-_MIN_SUPPORT = 0.25
+MIN_SUPPORT = 0.25
 """A fine voxel gets a score if at least this much of its (trilinear) neighbourhood on the BOLD grid was scored."""
 
 
@@ -71,8 +71,8 @@ def refine(coarse: ScoreMap, grid: Grid, inside: BoolArray) -> ScoreMap:
     total = ndimage.map_coordinates(scored, points, order=1, mode="constant")
     values = np.zeros(grid.shape)
     usable = np.zeros(grid.shape, dtype=bool)
-    usable[inside] = support >= _MIN_SUPPORT
-    values[usable] = (total / np.maximum(support, _MIN_SUPPORT))[support >= _MIN_SUPPORT]
+    usable[inside] = support >= MIN_SUPPORT
+    values[usable] = (total / np.maximum(support, MIN_SUPPORT))[support >= MIN_SUPPORT]
     return ScoreMap(grid, values, usable)
 
 
