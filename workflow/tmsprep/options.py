@@ -28,7 +28,10 @@ class Method(StrEnum):
     """How a voxel of the search mask is scored."""
 
     TIMECOURSE = "timecourse"
+    SIMILARITY = "similarity"
+    SIMILARITY_LINEAR = "similarity-linear"
     SEED = "seed"
+    PARCEL = "parcel"
 
 
 @dataclass(frozen=True, kw_only=True)

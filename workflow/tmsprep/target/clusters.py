@@ -17,6 +17,8 @@ from tmsprep.spaces import Grid, apply_affine
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+ALL = 1.0
+"""A top fraction that takes every positive score."""
 _NEIGHBOURS_26 = np.ones((3, 3, 3), dtype=bool)
 MIN_SUPPORT = 0.25
 """A fine voxel gets a score if at least this much of its (trilinear) neighbourhood on the BOLD grid was scored."""

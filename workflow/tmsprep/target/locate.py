@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tmsprep.errors import ProcessingError
 from tmsprep.options import Method
-from tmsprep.target.clusters import Cluster, ScoreMap, find_clusters, refine
+from tmsprep.target.clusters import ALL, Cluster, ScoreMap, find_clusters, refine
 from tmsprep.target.scores import ScoreProblem, Scores, score_voxels
 from tmsprep.target.survey import FineGrey, Voxels
 
@@ -58,9 +59,20 @@ def locate(z: NDArray[np.float32], search: Search) -> Found:
         raise ProcessingError("no grey-matter voxel of the search mask has signal within reach")
     scores = score_voxels(search.method, z, search.problem)
     coarse = _on_grid(search, scores)
+    if scores.parcels is not None:
+        return Found(scores, coarse, tuple(_of_parcels(coarse, search, scores.parcels)))
     fine = refine(coarse, search.fine.grid, search.fine.candidates)
     clusters = find_clusters(fine, top_fraction=search.top_fraction, min_volume_mm3=_MIN_VOLUME_MM3)
     return Found(scores, coarse, tuple(clusters))
+
+
+def _of_parcels(coarse: ScoreMap, search: Search, parcels: Sequence[NDArray[np.bool_]]) -> Iterator[Cluster]:
+    """Yield the largest connected part of each parcel."""
+    for members in parcels:
+        inside = np.zeros_like(coarse.inside)
+        inside[coarse.inside] = members
+        fine = refine(replace(coarse, inside=inside), search.fine.grid, search.fine.candidates)
+        yield from find_clusters(fine, top_fraction=ALL, min_volume_mm3=_MIN_VOLUME_MM3)[:1]
 
 
 def _on_grid(search: Search, scores: Scores) -> ScoreMap:

@@ -57,13 +57,24 @@ class Voxels:
     """(n,): in the search mask."""
     reachable: BoolArray
     """(n,): near enough to the scalp."""
+    in_sgacc: BoolArray
+    """(n,): in the circuit's negative anchor."""
 
     def problem(self, has_signal: BoolArray, exclusion_mm: float) -> ScoreProblem:
         """Say which voxels are scored and which carry weights, given which have signal (n,)."""
         searched = self.in_mask & has_signal
         near = within(self.points_ras_mm, self.points_ras_mm[searched], exclusion_mm)
         contributes = has_signal & ~near
-        return ScoreProblem(searched & self.reachable, contributes, self.weights, self.seeds)
+        volume = abs(float(np.linalg.det(self.grid.affine_ras_mm[:3, :3])))
+        return ScoreProblem(
+            search=searched & self.reachable,
+            contributes=contributes,
+            weights=self.weights,
+            seeds=self.seeds,
+            anchor=self.in_sgacc,
+            points_ras_mm=self.points_ras_mm,
+            voxel_mm3=volume,
+        )
 
 
 def survey_voxels(grid: Grid, brain: BoolArray, person: Person, plan: Plan) -> Voxels:
@@ -94,6 +105,7 @@ def survey_voxels(grid: Grid, brain: BoolArray, person: Person, plan: Plan) -> V
         seeds=tuple((seed.weight, seed.sphere.contains(circuit_points)) for seed in seeds),
         in_mask=in_mask,
         reachable=reachable,
+        in_sgacc=plan.weights.circuit.negative.contains(circuit_points),
     )
 
 
