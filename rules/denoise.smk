@@ -60,7 +60,9 @@ rule denoise:
         t1w_mask=f"{TMS_FUNC}_space-T1w_desc-brain_mask.nii.gz",
         mni_bold=f"{TMS_FUNC}_space-MNI152NLin2009cAsym_desc-denoised_bold.nii.gz",
         mni_mask=f"{TMS_FUNC}_space-MNI152NLin2009cAsym_desc-brain_mask.nii.gz",
+        global_beta=f"{TMS_FUNC}_space-T1w_desc-globalSignal_statmap.nii.gz",
         regressors=f"{TMS_FUNC}_desc-regressors_timeseries.tsv",
+        regressors_sidecar=f"{TMS_FUNC}_desc-regressors_timeseries.json",
         summary=f"{NIBS}/{{run}}_desc-denoise_summary.json",
     params:
         fd=OPTIONS.fd_threshold_mm,
@@ -78,5 +80,5 @@ rule denoise:
         " --boldref-to-t1w {input.boldref_to_t1w:q} --t1w-to-mni {input.t1w_to_mni:q} --t1w {input.t1w:q}"
         " --t1w-mask {input.t1w_mask:q} --out-t1w-bold {output.t1w_bold:q} --out-t1w-mask {output.t1w_mask:q}"
         " --out-mni-bold {output.mni_bold:q} --out-mni-mask {output.mni_mask:q} --out-regressors {output.regressors:q}"
-        " --out-summary {output.summary:q} --fd-threshold-mm {params.fd} {params.gsr} --smoothing-fwhm-mm {params.fwhm}"
+        " --out-global-beta {output.global_beta:q} --out-summary {output.summary:q} --fd-threshold-mm {params.fd} {params.gsr} --smoothing-fwhm-mm {params.fwhm}"
         " > {log:q} 2>&1"

@@ -156,9 +156,25 @@ def test_regressing_before_resampling_equals_regressing_after(case: Case) -> Non
     places = apply_affine(np.linalg.inv(NATIVE), points).T
     volumes = [case.bold[..., index].astype(float) for index in range(DUMMIES, VOLUMES)]
     raw = np.array([ndimage.map_coordinates(volume, places, order=3) for volume in volumes])
-    columns = table.drop(columns=["volume", "kept"]).to_numpy()[kept]
+    columns = table.drop(columns=["volume", "kept", "global_signal_unique"]).to_numpy()[kept]
     after = raw[kept] - columns @ np.linalg.lstsq(columns, raw[kept], rcond=None)[0]
     np.testing.assert_allclose(case.series()[kept][:, deep], after, atol=5e-3)
+
+
+def test_the_other_choice_about_the_global_signal_follows_from_the_weights(case: Case) -> None:
+    """Series without the regression = series with it + unique part x weights, and the other way round."""
+    results = {}
+    for choice in (True, False):
+        beta = case.folder / f"beta-{choice}.nii.gz"
+        case.run(global_signal=choice, out_global_beta=beta)
+        mask = nib.load(case.folder / "out_t1w_mask.nii.gz").get_fdata() > 0
+        unique = case.regressors()["global_signal_unique"].to_numpy()
+        kept = case.regressors()["kept"].to_numpy() == 1
+        results[choice] = (case.series()[kept], np.outer(unique[kept], nib.load(beta).get_fdata()[mask]))
+    for choice in (True, False):
+        series, added = results[choice]
+        np.testing.assert_allclose(series + added, results[not choice][0], atol=1e-3)
+        assert np.abs(added).max() > 0.05
 
 
 def test_series_without_dummy_scans_gives_the_same_result(case: Case) -> None:

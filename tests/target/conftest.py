@@ -133,6 +133,7 @@ def make_participant(
         "gm": files["gm"],
         "mni_to_t1w": folder / "mni_to_t1w.txt",
         "t1w_to_mni": folder / "t1w_to_mni.txt",
+        "draws": 200,  # enough to see that the bootstrap is there; its numbers are tested by themselves
     }
     truth = apply_affine(t1w_from_mni, TRUTH_MNI)
     return Participant(folder, t1w_from_mni, arguments, truth, bold_grid)

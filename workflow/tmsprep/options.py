@@ -85,6 +85,10 @@ class Settings:
     """How a voxel of the search mask is scored."""
     search_mask: str = "dlpfc-spheres"
     """The search mask, by name."""
+    thresholds: Path | None = None
+    """A YAML file with limits of the verdict (ok, caution, abstain) that differ from the written ones (docs/target.md)."""
+    bootstrap_draws: int = 10000
+    """Draws of the bootstrap that says how sure a target is."""
     max_depth_mm: float = 30.0
     """Voxels further than this from the scalp are out of reach of the coil (mm)."""
     dummy_scans: int | None = None

@@ -29,6 +29,7 @@ from tmsprep.preprocess.fmriprep.arguments import extra_options
 from tmsprep.target.circuits import load_circuit, require_polarity
 from tmsprep.target.library import cached_image, resolve
 from tmsprep.target.masks import load_search_mask
+from tmsprep.target.quality import Thresholds
 
 DRAFT_FOLDER = "nibs"
 """NIBS-BIDS (BEP037) is a draft: the folder's name is stated here only."""
@@ -370,9 +371,10 @@ def check_options(options: Options) -> None:
     extra_options(options.fmriprep_options)
     if options.surfaces and engine_of(options) is not Engine.FMRIPREP:
         raise ConfigurationError("only fMRIPrep reconstructs surfaces", where="--surfaces", action="add --preproc fmriprep")
-    for name in ("fmriprep_threads", "fmriprep_mem_mb"):
+    for name in ("fmriprep_threads", "fmriprep_mem_mb", "bootstrap_draws"):
         if getattr(options, name) < 1:
             raise ConfigurationError("at least 1 is needed", where="--" + name.replace("_", "-"))
+    Thresholds.load(options.thresholds)
     for path in (options.bids_filter_file, options.fiducials):
         if path is not None and not path.is_file():
             raise InputError("the file is not there", where=path)

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+UNIQUE_GLOBAL = "global_signal_unique"
+"""Column of the regressors' table: the part of the global signal that the other regressors do not explain."""
 _RANK_TOLERANCE = 1e-7
 """Of the largest singular value: directions below it are numerical noise."""
 _BLOCK_VOXELS = 4096
@@ -78,6 +80,27 @@ class Design:
         varying = norms > _RANK_TOLERANCE * size
         vectors, values, _ = np.linalg.svd(columns[:, varying] / norms[varying], full_matrices=False)
         return vectors[:, values > _RANK_TOLERANCE * values[0]]
+
+
+def unique_part(signal: Array, others: Design) -> Array:
+    """Return what the other regressors do not explain of a signal (volumes,); 0 in volumes that are not kept."""
+    basis = others.basis()
+    fitted = signal[others.kept] - signal[others.kept].mean()
+    result = np.zeros(signal.size)
+    result[others.kept] = fitted - basis @ (basis.T @ fitted)
+    return result
+
+
+def weights_of(samples: NDArray[np.float32], unique: Array) -> NDArray[np.float32]:
+    """Return each voxel's weight (voxels,) of a unique part in the joint fit (Frisch, Waugh and Lovell)."""
+    power = float(unique @ unique)
+    if power == 0:
+        return np.zeros(samples.shape[1], dtype=np.float32)
+    result = np.empty(samples.shape[1], dtype=np.float32)
+    for first in range(0, samples.shape[1], _BLOCK_VOXELS):
+        part = slice(first, first + _BLOCK_VOXELS)
+        result[part] = unique @ samples[:, part].astype(np.float64) / power
+    return result
 
 
 def regress(samples: NDArray[np.float32], kept: NDArray[np.bool_], basis: Array) -> None:

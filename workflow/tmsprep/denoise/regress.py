@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tmsprep import templates
-from tmsprep.denoise.design import Band, Design, regress, temporal_snr
+from tmsprep.denoise.design import UNIQUE_GLOBAL, Band, Design, regress, temporal_snr, unique_part, weights_of
 from tmsprep.denoise.output_grids import NativeVolumes, Resampled, mask_on, output_grid, resample_series
 from tmsprep.denoise.regress_summary import design_fields, regressors_table, series_fields, summarise, warnings_of
 from tmsprep.denoise.run_confounds import RunConfounds
@@ -46,6 +46,7 @@ def denoise_run(
     out_t1w_mask: OutFile,
     out_regressors: OutFile,
     out_summary: OutFile,
+    out_global_beta: OutFile | None = None,
     out_mni_bold: OutFile | None = None,
     out_mni_mask: OutFile | None = None,
     fd_threshold_mm: float = 0.3,
@@ -81,6 +82,9 @@ def denoise_run(
         A row a volume of the outputs: ``volume`` (index in the run as acquired, from 0), ``kept``, and the regressors.
     out_summary
         JSON: minutes, motion, degrees of freedom, coverage, warnings.
+    out_global_beta
+        On the grid of `out_t1w_bold`: the weight of the global signal's unique part (``global_signal_unique`` of the
+        regressors) that, times that column, is to be added to the series for the other choice about `global_signal`.
     out_mni_bold
         As `out_t1w_bold`, on the template's axes.
     out_mni_mask
@@ -113,15 +117,21 @@ def denoise_run(
     series = _with_signal(read_series(bold, mask, first=timing.first_of_series), bold)
     band = Band(high_pass_hz, low_pass_hz)
     nuisance = {name: values[timing.dummies :] for name, values in table.motion(motion_parameters).items()}
-    design, basis = _design(series, timing, nuisance, band, global_signal, where=bold)
+    signal = series.samples.mean(axis=1, dtype=np.float64)
+    design, basis = _design(series, timing, nuisance, band, signal if global_signal else None, where=bold)
+    unique = unique_part(signal, Design.make(nuisance, timing.kept, design.stopped))
+    beta = weights_of(series.samples, unique)[np.newaxis] * np.float32(1 if global_signal else -1)
     snr = float(np.median(temporal_snr(series.samples, timing.kept)))
     regress(series.samples, timing.kept, basis)
-    smooth_within(series.samples, series.mask, series.grid, smoothing_fwhm_mm)
+    for samples in (series.samples, beta):
+        smooth_within(samples, series.mask, series.grid, smoothing_fwhm_mm)
 
     native = NativeVolumes(series.samples, series.mask, series.grid)
     to_t1w = Transform.load(boldref_to_t1w)
     anatomy = _Space(t1w_mask, to_t1w, _xform_code(t1w), series.repetition_time_s)
     coverage = {"T1w": _write(native, anatomy, out_t1w_bold, out_t1w_mask)}
+    if out_global_beta is not None:
+        _write(NativeVolumes(beta, series.mask, series.grid), anatomy, out_global_beta)
     if out_mni_bold is not None and out_mni_mask is not None:
         brain = templates.load(templates.NLIN2009C).brain_mask
         standard = _Space(brain, to_t1w.followed_by(Transform.load(t1w_to_mni)), _MNI, series.repetition_time_s)
@@ -129,11 +139,13 @@ def denoise_run(
 
     summary = summarise(series, timing, design, basis.shape[1], coverage) | {"TSNRMedianBrain": round(snr, 3)}
     write_json(out_summary, summary | {"Warnings": warnings_of(summary)})
-    write_tsv(out_regressors, regressors_table(design, timing), decimals=8)
+    table_of_regressors = regressors_table(design, timing).assign(**{UNIQUE_GLOBAL: unique})
+    write_tsv(out_regressors, table_of_regressors, decimals=8)
     fields = series_fields(series, timing, design, smoothing_fwhm_mm)
     return {
         "out_t1w_bold": fields | {"SpatialReference": t1w},
         "out_mni_bold": fields,
+        "out_global_beta": {"Description": "Weight of global_signal_unique", "SpatialReference": t1w},
         "out_t1w_mask": {"Type": "Brain", "SkullStripped": True, "SpatialReference": t1w},
         "out_mni_mask": {"Type": "Brain", "SkullStripped": True},
         "out_regressors": design_fields(design, band),
@@ -186,13 +198,13 @@ def _design(
     timing: Timing,
     nuisance: dict[str, NDArray[np.float64]],
     band: Band,
-    global_signal: bool,
+    global_signal: NDArray[np.float64] | None,
     *,
     where: Path,
 ) -> tuple[Design, NDArray[np.float64]]:
     """Return the design and its basis, or refuse where too little would be left of the data."""
-    if global_signal:
-        nuisance = nuisance | {"global_signal": series.samples.mean(axis=1, dtype=np.float64)}
+    if global_signal is not None:
+        nuisance = nuisance | {"global_signal": global_signal}
     stopped = band.stopped_orders(series.volumes, series.repetition_time_s)
     design = Design.make(nuisance, timing.kept, stopped)
     basis = design.basis()
@@ -220,8 +232,8 @@ class _Space:
     repetition_time_s: float
 
 
-def _write(native: NativeVolumes, space: _Space, out_bold: Path, out_mask: Path) -> float:
-    """Resample to a space and save; return the share of the brain that has signal."""
+def _write(native: NativeVolumes, space: _Space, out_bold: Path, out_mask: Path | None = None) -> float:
+    """Resample to a space and save, a single volume as 3D; return the share of the brain that has signal."""
     image = load_nifti(space.brain_mask)
     anatomy = Grid.of(image)
     brain = read_data(image) > 0.5
@@ -240,11 +252,15 @@ def _write(native: NativeVolumes, space: _Space, out_bold: Path, out_mask: Path)
     return result.coverage
 
 
-def _save(result: Resampled, space: _Space, out_bold: Path, out_mask: Path) -> None:
+def _save(result: Resampled, space: _Space, out_bold: Path, out_mask: Path | None) -> None:
     affine = result.grid.affine_ras_mm
-    repetition = space.repetition_time_s
-    save_nifti(out_bold, result.data, affine, xform_code=space.xform_code, repetition_time_s=repetition)
-    save_nifti(out_mask, result.mask, affine, xform_code=space.xform_code)
+    if result.data.shape[3] == 1:
+        save_nifti(out_bold, result.data[..., 0], affine, xform_code=space.xform_code)
+    else:
+        repetition = space.repetition_time_s
+        save_nifti(out_bold, result.data, affine, xform_code=space.xform_code, repetition_time_s=repetition)
+    if out_mask is not None:
+        save_nifti(out_mask, result.mask, affine, xform_code=space.xform_code)
 
 
 def _xform_code(t1w: Path) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tmsprep.denoise.design import Band, Design
+from tmsprep.denoise.design import UNIQUE_GLOBAL, Band, Design
 from tmsprep.denoise.series import Series
 from tmsprep.denoise.timing import Timing
 
@@ -81,6 +81,9 @@ def design_fields(design: Design, band: Band) -> dict[str, Any]:
     return {
         "volume": {"Description": "Index of the volume in the run as acquired, from 0"},
         "kept": {"Description": "1 if the volume entered the fit; 0 if it was censored and its value is interpolated"},
+        UNIQUE_GLOBAL: {
+            "Description": "Not fitted: what the other regressors do not explain of the mean over the brain mask"
+        },
         "CosineRegressors": {
             "Description": (
                 "Fitted together with the columns: cos(pi k (t + 1/2) / n), t = 0 .. n - 1 the row, n the number of"

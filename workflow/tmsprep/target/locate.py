@@ -81,20 +81,3 @@ def _on_grid(search: Search, scores: Scores) -> ScoreMap:
     values = np.zeros(inside.shape)
     values[inside] = scores.values
     return ScoreMap(search.voxels.grid, values, inside)
-
-
-def split_half_distance(z: NDArray[np.float32], search: Search) -> float | None:
-    """Return the distance in mm between the targets of the first and the second half of the kept volumes.
-
-    Both halves come from the same denoised series: the distance says how much noise moves the target, not how much
-    denoising does. None if a half gives no target.
-    """
-    middle = z.shape[0] // 2
-    try:
-        halves = [locate(half, search).clusters for half in (z[:middle], z[middle:])]
-    except ProcessingError:
-        return None
-    if not all(halves):
-        return None
-    first, second = (clusters[0].position_ras_mm for clusters in halves)
-    return float(np.linalg.norm(first - second))

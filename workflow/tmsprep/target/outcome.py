@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +28,8 @@ class Outcome:
     measures: dict[str, float]
 
 
-def summarise(found: Found, person: Person, mask: SearchMask, split_half_mm: float | None) -> Outcome:
-    """Describe the best clusters.
+def summarise(found: Found, person: Person, mask: SearchMask, reliability: Mapping[str, float]) -> Outcome:
+    """Describe the best clusters; `reliability` holds more measures of the best one.
 
     Raises
     ------
@@ -44,9 +44,7 @@ def summarise(found: Found, person: Person, mask: SearchMask, split_half_mm: flo
         "weight_voxels": float(found.scores.weight_voxels),
     }
     if best:
-        measures |= _measures(best[0], found, person, mask)
-        if split_half_mm is not None:
-            measures["split_half_mm"] = split_half_mm
+        measures |= _measures(best[0], found, person, mask) | dict(reliability)
     return Outcome(candidates, {name: round(value, 6) for name, value in measures.items()})
 
 

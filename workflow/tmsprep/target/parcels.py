@@ -18,7 +18,6 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 CUT = 0.5
 """Distance (1 - rho) at which clusters are no longer joined."""
@@ -56,36 +55,35 @@ def find_parcels(search: Array, anchor: Array, points_ras_mm: Array, voxel_mm3: 
     """
     if min(search.shape[1], anchor.shape[1]) < 2:
         return []
-    ours = _medians(search, _clusters(search))
-    theirs = _medians(anchor, _clusters(anchor))
-    sizes = np.array([members.sum() for _, members in theirs])
-    found: list[tuple[Parcel, float]] = []
-    for course, members in ours:
-        rho = np.array([_spearman(course, other) for other, _ in theirs])
-        opposition = -float(rho @ sizes / sizes.sum())
-        if members.sum() * voxel_mm3 > MIN_VOLUME_MM3 and opposition > 0:
-            found.append((Parcel(members, opposition), _concentration(points_ras_mm[members])))
-    return _best(found)
+    ours = [members for members in _clusters(search) if members.sum() * voxel_mm3 > MIN_VOLUME_MM3]
+    theirs = _clusters(anchor)
+    if not ours:
+        return []
+    sizes = np.array([members.sum() for members in theirs])
+    rho = _unit_ranks(_medians(search, ours)).T @ _unit_ranks(_medians(anchor, theirs))
+    found = [Parcel(members, -float(row @ sizes / sizes.sum())) for members, row in zip(ours, rho, strict=True)]
+    return _best([parcel for parcel in found if parcel.opposition > 0], points_ras_mm)
 
 
-def _clusters(series: Array) -> IntArray:
-    """Return each voxel's cluster, from 1."""
+def _unit_ranks(series: Array) -> Array:
+    """Return the ranks of each column with mean 0 and length 1: their products are Spearman correlations."""
     ranks = rankdata(series, axis=0)
     ranks -= ranks.mean(axis=0)
-    ranks /= np.maximum(np.linalg.norm(ranks, axis=0), np.finfo(float).tiny)
+    return ranks / np.maximum(np.linalg.norm(ranks, axis=0), np.finfo(float).tiny)
+
+
+def _clusters(series: Array) -> list[NDArray[np.bool_]]:
+    """Return the voxels of each cluster, (voxels,) each."""
+    ranks = _unit_ranks(series)
     apart = np.clip(1 - ranks.T @ ranks, 0, 2)
     np.fill_diagonal(apart, 0)
-    return fcluster(linkage(squareform(apart, checks=False), "average"), CUT, "distance").astype(np.int64)
+    labels = fcluster(linkage(squareform(apart, checks=False), "average"), CUT, "distance")
+    return [labels == label for label in range(1, labels.max() + 1)]
 
 
-def _medians(series: Array, labels: IntArray) -> list[tuple[Array, NDArray[np.bool_]]]:
-    """Return each cluster's median series and its voxels."""
-    chosen = (labels == label for label in range(1, labels.max() + 1))
-    return [(np.median(series[:, members], axis=1), members) for members in chosen]
-
-
-def _spearman(one: Array, two: Array) -> float:
-    return float(np.corrcoef(rankdata(one), rankdata(two))[0, 1])
+def _medians(series: Array, clusters: list[NDArray[np.bool_]]) -> Array:
+    """Return each cluster's median series, (volumes, clusters)."""
+    return np.column_stack([np.median(series[:, members], axis=1) for members in clusters])
 
 
 def _concentration(points: Array) -> float:
@@ -93,11 +91,13 @@ def _concentration(points: Array) -> float:
     return len(points) / float(pdist(points).mean())
 
 
-def _best(found: list[tuple[Parcel, float]]) -> list[Parcel]:
+def _best(found: list[Parcel], points_ras_mm: Array) -> list[Parcel]:
     """Order by the product of the ranks in size, compactness and opposition; 1 is best."""
     if not found:
         return []
-    criteria = np.array([[parcel.members.sum(), compactness, parcel.opposition] for parcel, compactness in found])
+    criteria = np.array(
+        [[item.members.sum(), _concentration(points_ras_mm[item.members]), item.opposition] for item in found]
+    )
     product = np.prod(rankdata(-criteria, axis=0), axis=1)
     order = np.lexsort((-criteria[:, 2], product))
-    return [found[index][0] for index in order[:_LARGEST]]
+    return [found[index] for index in order[:_LARGEST]]

@@ -6,10 +6,12 @@ The numbers are proposals from the literature and from simulation, in one place;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from tmsprep.errors import InputError
+import yaml
+
+from tmsprep.errors import ConfigurationError, InputError
 from tmsprep.files import read_json
 from tmsprep.records import Status
 
@@ -32,7 +34,15 @@ class Thresholds:
     coverage_seeds_abstain: float = 0.2
     """Share of the grey matter of a seed circuit that has signal: without it there is nothing to correlate with."""
     split_half_caution_mm: float = 10.0
-    """Distance between the targets of the two halves of the data."""
+    """Distance between the targets of the two halves of the data, and of odd and even five-minute blocks."""
+    split_half_abstain_mm: float = 30.0
+    """About the distance of two random places in the search mask."""
+    bootstrap_radius_caution_mm: float = 10.0
+    """The radius about the target that holds 95 % of the targets of resampled data."""
+    bootstrap_radius_abstain_mm: float = 30.0
+    chance_p_caution: float = 0.01
+    """Share of time-shifted circuit courses that reach the target's score."""
+    chance_p_abstain: float = 0.05
     edge_caution_mm: float = 3.0
     """Distance from the target to the edge of the search mask: a target on the edge may belong to something outside."""
     peak_score_caution: float = 0.1
@@ -40,6 +50,29 @@ class Thresholds:
     """T1w to template and back, at the target."""
     nlin6_routes_caution_mm: float = 5.0
     """Between the participant's own transform to MNI152NLin6Asym and the way over MNI152NLin2009cAsym, at the target."""
+
+    @classmethod
+    def load(cls, path: Path | None) -> Thresholds:
+        """Read limits that differ from these, from a YAML (or JSON) file with their names; None: none differ.
+
+        Raises
+        ------
+        ConfigurationError
+            A name is unknown, or a value is no number.
+        """
+        if path is None:
+            return cls()
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise ConfigurationError(f"no readable YAML ({error})", where=path) from error
+        known = {item.name for item in fields(cls)}
+        for name, value in content.items():
+            if name not in known:
+                raise ConfigurationError(f"no limit is called {name!r}", where=path, expected=", ".join(sorted(known)))
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigurationError(f"{name} is {value!r}", where=path, expected="a number")
+        return cls(**{name: float(value) for name, value in content.items()})
 
 
 @dataclass(frozen=True)
@@ -134,15 +167,36 @@ def judge_coverage(judge: Judge, measures: Mapping[str, float], limits: Threshol
 
 def judge_target(judge: Judge, measures: Mapping[str, float], limits: Thresholds) -> None:
     """Judge a target that was found."""
-    if "split_half_mm" not in measures:
-        judge.caution("one half of the data gives no target: its stability is unknown")
-    elif measures["split_half_mm"] > limits.split_half_caution_mm:
-        judge.caution(f"the two halves of the data give targets {measures['split_half_mm']:.1f} mm apart")
+    _judge_stability(judge, measures, limits)
+    _judge_score(judge, measures, limits)
     if measures["edge_distance_mm"] < limits.edge_caution_mm:
         judge.caution(f"the target lies {measures['edge_distance_mm']:.1f} mm from the edge of the search mask")
-    if measures["peak_score"] < limits.peak_score_caution:
-        judge.caution(f"weak connectivity: the highest score is {measures['peak_score']:.2f}")
     if measures["mni_round_trip_mm"] > limits.round_trip_caution_mm:
         judge.caution(f"the two template transforms disagree by {measures['mni_round_trip_mm']:.1f} mm at the target")
     if (apart := measures.get("nlin6_routes_mm", 0.0)) > limits.nlin6_routes_caution_mm:
         judge.caution(f"the two ways to MNI152NLin6Asym, where the circuit lies, are {apart:.1f} mm apart at the target")
+
+
+def _judge_stability(judge: Judge, measures: Mapping[str, float], limits: Thresholds) -> None:
+    if "split_half_mm" not in measures:
+        judge.caution("one half of the data gives no target: its stability is unknown")
+    pairs = {"split_half_mm": "the two halves of the data", "odd_even_mm": "odd and even five-minute blocks"}
+    for name, words in pairs.items():
+        apart = measures.get(name, 0.0)
+        if apart > limits.split_half_caution_mm:
+            complain = judge.abstain if apart > limits.split_half_abstain_mm else judge.caution
+            complain(f"{words} give targets {apart:.1f} mm apart")
+    radius = measures.get("bootstrap_radius_mm", 0.0)
+    if radius > limits.bootstrap_radius_caution_mm:
+        complain = judge.abstain if radius > limits.bootstrap_radius_abstain_mm else judge.caution
+        good = f"up to {limits.bootstrap_radius_caution_mm:g} is good"
+        complain(f"95 % of resampled data give a target within {radius:.1f} mm ({good})")
+
+
+def _judge_score(judge: Judge, measures: Mapping[str, float], limits: Thresholds) -> None:
+    if measures["peak_score"] < limits.peak_score_caution:
+        judge.caution(f"weak connectivity: the highest score is {measures['peak_score']:.2f}")
+    p = measures.get("chance_score_p", 0.0)
+    if p > limits.chance_p_caution:
+        complain = judge.abstain if p > limits.chance_p_abstain else judge.caution
+        complain(f"no more than chance: {p:.1%} of time-shifted circuit courses score as high")

@@ -42,6 +42,8 @@ class Series:
     """(kept volumes of all runs, voxels): mean 0 and standard deviation 1 within a run; 0 where there is no signal."""
     has_signal: NDArray[np.bool_]
     """(voxels,): it varies and is finite in every run."""
+    deviations: NDArray[np.float64]
+    """(runs, voxels): what each run's series were divided by; 1 where there is no signal."""
 
 
 def open_runs(bold: Sequence[Path], masks: Sequence[Path], regressors: Sequence[Path]) -> list[Run]:
@@ -67,6 +69,20 @@ def open_runs(bold: Sequence[Path], masks: Sequence[Path], regressors: Sequence[
 def grid_of(runs: Sequence[Run]) -> Grid:
     """Return the grid that the runs share."""
     return Grid.of(load_nifti(runs[0].bold))
+
+
+def repetition_time_s(run: Run) -> float:
+    """Return the time between volumes.
+
+    Raises
+    ------
+    InputError
+        The header does not say it.
+    """
+    value = float(load_nifti(run.bold).header["pixdim"][4])
+    if value <= 0:
+        raise InputError("the header states no repetition time", where=run.bold, action="let the file be made again")
+    return value
 
 
 def _read_kept(table: Path) -> NDArray[np.bool_]:
@@ -104,10 +120,25 @@ def common_mask(runs: Sequence[Run]) -> NDArray[np.bool_]:
 def read_series(runs: Sequence[Run], voxels: NDArray[np.bool_]) -> Series:
     """Read and standardise the series of the voxels that are True in a mask of the grid's shape."""
     parts = [_read_run(run, voxels) for run in runs]
-    has_signal = np.logical_and.reduce([_standardise(part) for part in parts])
+    standardised = [_standardise(part) for part in parts]
+    has_signal = np.logical_and.reduce([good for good, _ in standardised])
     z = parts[0] if len(parts) == 1 else np.concatenate(parts)
     z[:, ~has_signal] = 0
-    return Series(z, has_signal)
+    return Series(z, has_signal, np.stack([deviation for _, deviation in standardised]))
+
+
+def read_volume(path: Path, voxels: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Read the voxels of a 3D image that are True in a mask, in C order of the mask.
+
+    Raises
+    ------
+    InputError
+        The image is not on the mask's grid.
+    """
+    data = read_data(load_nifti(path))
+    if data.shape != voxels.shape:
+        raise InputError(f"the shape is {data.shape}", where=path, expected=str(voxels.shape))
+    return data[voxels].astype(np.float64)
 
 
 def _read_run(run: Run, voxels: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -140,9 +171,13 @@ def _read_block(image: nib.Nifti1Image, run: Run, first: int) -> NDArray[np.floa
         ) from error
 
 
-def _standardise(series: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Standardise the columns in place; tell which have signal. Sums are float64, a block of voxels at a time."""
+def _standardise(series: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Standardise the columns in place; return which have signal, and what they were divided by.
+
+    Sums are float64, a block of voxels at a time.
+    """
     has_signal = np.empty(series.shape[1], dtype=bool)
+    deviations = np.ones(series.shape[1])
     for first in range(0, series.shape[1], _BLOCK_VOXELS):
         part = slice(first, first + _BLOCK_VOXELS)
         block = series[:, part].astype(np.float64)
@@ -151,5 +186,6 @@ def _standardise(series: NDArray[np.float32]) -> NDArray[np.bool_]:
         deviation = block.std(axis=0)
         good = np.isfinite(deviation) & (deviation > _FLAT * scale)
         has_signal[part] = good
+        deviations[part] = np.where(good, deviation, 1.0)
         series[:, part] = np.where(good, block / np.where(good, deviation, 1.0), 0.0)
-    return has_signal
+    return has_signal, deviations

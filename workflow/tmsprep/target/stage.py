@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tmsprep.errors import ConfigurationError, ProcessingError
-from tmsprep.files import save_nifti, sha256
+from tmsprep.files import save_nifti, sha256, write_tsv
 from tmsprep.options import Method
 from tmsprep.records import TargetResult
 from tmsprep.spaces import Grid
@@ -22,15 +23,16 @@ from tmsprep.stages import InFile, OutFile, SidecarFields
 from tmsprep.target import quality
 from tmsprep.target.circuits import Polarity, require_polarity
 from tmsprep.target.library import resolve
-from tmsprep.target.locate import Found, Search, locate, split_half_distance
+from tmsprep.target.locate import Found, Search, locate
 from tmsprep.target.masks import load_search_mask
+from tmsprep.target.nuisance import RunDesign
 from tmsprep.target.outcome import Outcome, judge_outcome, summarise
 from tmsprep.target.person import Person
-from tmsprep.target.series import Series, common_mask, grid_of, open_runs, read_series
+from tmsprep.target.reliability import Alternatives, Data, Reliability, assess
+from tmsprep.target.series import Series, common_mask, grid_of, open_runs, read_series, read_volume, repetition_time_s
 from tmsprep.target.survey import FINE_MM, GREY, Plan, Voxels, survey_fine, survey_voxels
 
 _ALIGNED = 2
-_LIMITS = quality.Thresholds()
 
 
 def find_target(
@@ -45,6 +47,10 @@ def find_target(
     t1w_to_mni: InFile,
     out_scores: OutFile,
     out_result: OutFile,
+    out_probability: OutFile | None = None,
+    out_cloud: OutFile | None = None,
+    regressors_sidecar: list[InFile] | None = None,
+    global_beta: list[InFile] | None = None,
     scalp: InFile | None = None,
     nlin6_to_t1w: InFile | None = None,
     circuit: str = "sgacc",
@@ -56,6 +62,8 @@ def find_target(
     top_fraction: float = 0.1,
     exclusion_mm: float = 10.0,
     max_depth_mm: float | None = 30.0,
+    draws: int = 10_000,
+    thresholds: InFile | None = None,
     seed: int = 42,
 ) -> SidecarFields:
     """Find the site in the left DLPFC that follows the circuit best.
@@ -82,6 +90,14 @@ def find_target(
         The score map on the BOLD grid; 0 where nothing was scored.
     out_result
         The target as JSON.
+    out_probability
+        On a 2 mm grid: the share of bootstrap draws in whose best cluster a voxel lies.
+    out_cloud
+        The targets of the bootstrap: a row a place, with the share of draws (x, y, z scanner RAS mm).
+    regressors_sidecar
+        For each run, the sidecar of its regressors: with it the regression is fitted anew on each half.
+    global_beta
+        For each run, what the other choice about the global signal would add.
     scalp
         The scalp surface, for depth and reach.
     nlin6_to_t1w
@@ -105,10 +121,15 @@ def find_target(
         Voxels this near to the search mask carry no weight.
     max_depth_mm
         Voxels farther than this from the scalp are no candidates.
+    draws
+        Of the bootstrap.
+    thresholds
+        Limits of the verdict that differ from the written ones (YAML).
     seed
-        Nothing here is random; it is recorded.
+        Governs the bootstrap; the target itself has nothing random.
     """
-    _check_numbers(top_fraction, exclusion_mm, max_depth_mm)
+    _check_numbers(top_fraction, exclusion_mm, max_depth_mm, draws)
+    limits = quality.Thresholds.load(thresholds)
     weights = resolve(circuit, circuit_file, circuit_space)
     polarity = require_polarity(weights, force=force_polarity)
     plan = Plan(weights, load_search_mask(search_mask), exclusion_mm, max_depth_mm)
@@ -124,10 +145,15 @@ def find_target(
 
     judge = quality.Judge()
     _judge_circuit(judge, polarity)
-    quality.judge_scan(judge, scan, _LIMITS)
+    quality.judge_scan(judge, scan, limits)
     coverage = fine.coverage(_signal(brain, voxels, series), voxels.grid)
-    quality.judge_coverage(judge, coverage, _LIMITS)
-    found, outcome = _search(series, search, person, plan, judge)
+    quality.judge_coverage(judge, coverage, limits)
+    data = Data(series.z, _designs(regressors, regressors_sidecar), repetition_time_s(runs[0]))
+    alternatives = Alternatives(draws, seed, _beta_of(global_beta, series, voxels))
+    found, sure = _search(data, search, alternatives, judge)
+    outcome = Outcome((), {}) if found is None else summarise(found, person, plan.mask, sure.measures)
+    if found is not None:
+        judge_outcome(judge, outcome, limits)
 
     verdict = judge.verdict
     TargetResult(
@@ -142,15 +168,34 @@ def find_target(
         measures={name: round(value, 6) for name, value in coverage.items()} | outcome.measures,
     ).save(out_result)
     _save_scores(out_scores, found, voxels.grid)
+    _save_cloud(out_probability, out_cloud, sure, fine.grid)
     fields = _fields(plan, polarity, search, forced=force_polarity) | {
         "NLin6Transform": "between templates" if nlin6_to_t1w is None else nlin6_to_t1w,
         "T1wSHA256": sha256(t1w),
         "Seed": seed,
     }
-    return {"out_scores": _map_fields(t1w) | fields, "out_result": fields | {"Thresholds": asdict(_LIMITS)}}
+    return {
+        "out_scores": _map_fields(t1w) | fields,
+        "out_result": fields | {"Thresholds": asdict(limits)},
+        "out_probability": _PROBABILITY_FIELDS | {"SpatialReference": t1w, "Draws": draws} | fields,
+        "out_cloud": _CLOUD_FIELDS | {"Draws": draws} | fields,
+    }
 
 
-def _check_numbers(top_fraction: float, exclusion_mm: float, max_depth_mm: float | None) -> None:
+_PROBABILITY_FIELDS = {
+    "Description": "Share of bootstrap draws in whose best cluster the voxel lies",
+    "Units": "1",
+}
+_CLOUD_FIELDS = {
+    "Description": "Targets of the bootstrap, a row a place",
+    **{axis: {"Description": f"{axis} of the place, scanner RAS", "Units": "mm"} for axis in "xyz"},
+    "share": {"Description": "Share of the draws"},
+}
+
+
+def _check_numbers(top_fraction: float, exclusion_mm: float, max_depth_mm: float | None, draws: int) -> None:
+    if draws < 1:
+        raise ConfigurationError(f"{draws} draws", where="--draws", expected="1 or more, usually 10000")
     if not 0 < top_fraction < 1:
         raise ConfigurationError(f"top_fraction is {top_fraction}", expected="a share between 0 and 1, for example 0.1")
     if exclusion_mm < 0:
@@ -171,18 +216,43 @@ def _signal(brain: NDArray[np.bool_], voxels: Voxels, series: Series) -> NDArray
     return signal
 
 
+def _designs(tables: list[Path], sidecars: list[Path] | None) -> tuple[RunDesign, ...]:
+    beside = sidecars or [None] * len(tables)
+    return tuple(RunDesign.load(table, sidecar) for table, sidecar in zip(tables, beside, strict=True))
+
+
+def _beta_of(paths: list[Path] | None, series: Series, voxels: Voxels) -> NDArray[np.float64] | None:
+    """Return the weights of the unique global signal in the standardised series (runs, voxels)."""
+    if not paths:
+        return None
+    return np.stack([read_volume(path, voxels.where) for path in paths]) * series.has_signal / series.deviations
+
+
 def _search(
-    series: Series, search: Search, person: Person, plan: Plan, judge: quality.Judge
-) -> tuple[Found | None, Outcome]:
-    """Search, and judge what was found. Data that allow no search end in an abstention, not in an error."""
+    data: Data, search: Search, alternatives: Alternatives, judge: quality.Judge
+) -> tuple[Found | None, Reliability]:
+    """Search, and measure how sure it is. Data that allow no search end in an abstention, not in an error."""
+    nothing = Reliability({}, None)
     try:
-        found = locate(series.z, search)
+        found = locate(data.z, search)
     except ProcessingError as error:
         judge.abstain(error.what)
-        return None, Outcome((), {})
-    outcome = summarise(found, person, plan.mask, split_half_distance(series.z, search))
-    judge_outcome(judge, outcome, _LIMITS)
-    return found, outcome
+        return None, nothing
+    return found, assess(data, search, found, alternatives) if found.clusters else nothing
+
+
+def _save_cloud(probability: Path | None, table: Path | None, sure: Reliability, grid: Grid) -> None:
+    """Save what the bootstrap gave; empty where there was none."""
+    cloud = sure.cloud
+    if probability is not None:
+        values = np.zeros(grid.shape, dtype=np.float32)
+        if cloud is not None:
+            values[tuple(cloud.voxels.T)] = cloud.cluster_share
+        save_nifti(probability, values, grid.affine_ras_mm, xform_code=_ALIGNED)
+    if table is not None:
+        places = np.zeros((0, 3)) if cloud is None else cloud.positions_ras_mm
+        columns = dict(zip("xyz", places.T, strict=True))
+        write_tsv(table, pd.DataFrame(columns | {"share": [] if cloud is None else cloud.share}))
 
 
 def _save_scores(path: Path, found: Found | None, grid: Grid) -> None:

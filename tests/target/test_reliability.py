@@ -1,0 +1,177 @@
+"""How sure a target is: each measure against a plain computation, and against data for which the answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.target.conftest import Participant, make_participant
+
+from tmsprep.denoise.design import Design, regress
+from tmsprep.errors import ConfigurationError
+from tmsprep.files import read_tsv
+from tmsprep.options import Method
+from tmsprep.records import Status
+from tmsprep.target.bootstrap import Pieces, bootstrap_scores, draw_counts
+from tmsprep.target.nuisance import RunDesign, refit
+from tmsprep.target.quality import Judge, Thresholds, judge_target
+
+GOOD = {
+    "peak_score": 0.5,
+    "edge_distance_mm": 9.0,
+    "mni_round_trip_mm": 0.1,
+    "split_half_mm": 2.0,
+    "odd_even_mm": 2.0,
+    "bootstrap_radius_mm": 3.0,
+    "chance_score_p": 0.001,
+}
+
+
+# Bootstrap
+
+
+def test_scores_of_a_draw_are_those_of_its_volumes() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(103, 9))
+    course = z[:, 0] + rng.normal(size=103) + 5
+    pieces = Pieces.of(z, course, 4)
+    counts = draw_counts(len(pieces.size), 3, 20, seed=1)
+    found = bootstrap_scores(pieces, counts)
+    piece_of = np.arange(103) // 4
+    for row, scores in zip(counts, found, strict=True):
+        volumes = np.concatenate([np.flatnonzero(piece_of == piece) for piece in np.repeat(np.arange(26), row.astype(int))])
+        expected = [np.corrcoef(z[volumes, voxel], course[volumes])[0, 1] for voxel in range(9)]
+        np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_every_draw_is_as_long_as_the_data_and_made_of_blocks() -> None:
+    counts = draw_counts(26, 6, 500, seed=3)
+    assert (counts.sum(axis=1) == 26).all()
+    assert abs(counts.mean(axis=0) - 1).max() < 0.25  # in a circle no piece is drawn less often
+    assert np.array_equal(counts, draw_counts(26, 6, 500, seed=3))
+    assert not np.array_equal(counts, draw_counts(26, 6, 500, seed=4))
+
+
+def test_a_block_longer_than_the_data_is_the_data() -> None:
+    assert (draw_counts(5, 60, 10, seed=1) == 1).all()
+
+
+# The regression on a part
+
+
+def test_a_fit_on_a_part_follows_from_the_residuals_of_the_whole() -> None:
+    rng = np.random.default_rng(5)
+    kept = rng.random(200) < 0.9
+    nuisance = {f"motion{index}": np.cumsum(rng.normal(size=200)) for index in range(3)}
+    design = Design.make(nuisance, kept, np.array([1, 2, 150, 151]))
+    raw = (rng.normal(size=(200, 7)) + 3 * np.column_stack(list(nuisance.values())) @ rng.normal(size=(3, 7))).astype(
+        np.float32
+    )
+    whole = raw.copy()
+    regress(whole, kept, design.basis())
+    half = np.arange(int(kept.sum())) < kept.sum() // 2
+    run = RunDesign(design, None)
+    found = refit(whole[kept], [run], [half])
+    part = run.part(half)
+    expected = raw[kept][half].astype(float)
+    basis = part.basis()
+    expected -= basis @ (basis.T @ expected)
+    expected = (expected - expected.mean(0)) / expected.std(0)
+    assert found is not None
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_a_part_with_too_few_volumes_is_left_out() -> None:
+    design = Design.make({}, np.ones(30, bool), np.arange(1, 15))
+    z = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    assert refit(z, [RunDesign(design, None)], [np.arange(30) < 15]) is None
+
+
+# The stage
+
+
+def test_good_data_are_sure_and_noise_is_not(participant: Participant, tmp_path: Path) -> None:
+    sure = participant.run(draws=500)
+    assert sure.measures["bootstrap_radius_mm"] < 6
+    assert sure.measures["chance_score_p"] < 0.005
+    assert {"split_half_mm", "to_seed_mm", "to_similarity_linear_mm"} <= set(sure.measures)
+    noise = make_participant(tmp_path, noise=1000.0).run(draws=500)
+    assert noise.measures["bootstrap_radius_mm"] > 2 * sure.measures["bootstrap_radius_mm"]
+    assert noise.measures["chance_score_p"] > 0.01
+    assert noise.status is not Status.OK
+
+
+def test_shifted_courses_give_chance(tmp_path: Path) -> None:
+    """Over data without any circuit the share is spread evenly: on average one half."""
+    shares = [
+        make_participant(tmp_path / str(seed), noise=1000.0, seed=seed, bold_mm=6.0).run(draws=2).measures["chance_score_p"]
+        for seed in range(12)
+    ]
+    assert 0.25 < np.mean(shares) < 0.75
+    assert min(shares) > 0.002
+
+
+def test_the_chance_distance_is_that_of_two_places_in_the_mask(participant: Participant) -> None:
+    chance = participant.run().measures["chance_distance_mm"]
+    assert 15 < chance < 40
+
+
+def test_one_run_left_out(tmp_path: Path) -> None:
+    two = make_participant(tmp_path, runs=2).run()
+    assert 0 <= two.measures["without_one_run_mm"] < 6
+
+
+def test_the_cloud_lies_about_the_target_and_adds_up(participant: Participant, tmp_path: Path) -> None:
+    out = {"out_cloud": tmp_path / "cloud.tsv", "out_probability": tmp_path / "probability.nii.gz"}
+    result = participant.run(draws=400, **out)
+    cloud = read_tsv(out["out_cloud"])
+    assert cloud["share"].sum() == pytest.approx(1.0, abs=1e-4)
+    distance = np.linalg.norm(cloud[["x", "y", "z"]].to_numpy() - result.candidates[0].target_ras_mm, axis=1)
+    inside = cloud["share"][distance <= result.measures["bootstrap_radius_mm"] + 1e-3].sum()
+    assert inside >= 0.95
+
+
+@pytest.mark.parametrize("method", [Method.SIMILARITY, Method.SIMILARITY_LINEAR])
+def test_similarity_has_a_radius_and_parcels_have_none(participant: Participant, method: Method) -> None:
+    assert participant.run(method=method).measures["bootstrap_radius_mm"] < 8
+
+
+def test_the_same_seed_gives_the_same_and_another_hardly_differs(participant: Participant) -> None:
+    one, again, other = (participant.run(draws=2000, seed=seed).measures["bootstrap_radius_mm"] for seed in (1, 1, 2))
+    assert one == again
+    assert abs(one - other) < 2
+
+
+# The verdict
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({}, Status.OK),
+        ({"bootstrap_radius_mm": 12.0}, Status.CAUTION),
+        ({"bootstrap_radius_mm": 40.0}, Status.ABSTAIN),
+        ({"odd_even_mm": 12.0}, Status.CAUTION),
+        ({"split_half_mm": 40.0}, Status.ABSTAIN),
+        ({"chance_score_p": 0.02}, Status.CAUTION),
+        ({"chance_score_p": 0.2}, Status.ABSTAIN),
+    ],
+)
+def test_limits(change: dict[str, float], status: Status) -> None:
+    judge = Judge()
+    judge_target(judge, GOOD | change, Thresholds())
+    assert judge.verdict.status is status
+    assert bool(judge.verdict.reasons) is bool(change)
+
+
+def test_limits_can_be_written_down_and_wrong_ones_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "limits.yaml"
+    path.write_text("bootstrap_radius_caution_mm: 2\n")
+    judge = Judge()
+    judge_target(judge, GOOD, Thresholds.load(path))
+    assert judge.verdict.status is Status.CAUTION
+    for text, word in (("radius: 3", "radius"), ("clean_minutes_abstain: many", "number"), ("[", "YAML")):
+        path.write_text(text)
+        with pytest.raises(ConfigurationError, match=word):
+            Thresholds.load(path)
