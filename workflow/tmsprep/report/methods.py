@@ -77,16 +77,16 @@ _METHODS = {
     ),
     "seed": "each place in the search region was scored by its connectivity with the circuit's seed region",
     "similarity": (
-        "each place in the search region was scored by the correlation of its map of functional connectivity (Fisher z) with "
-        "the circuit, the search region and its surroundings excluded"
+        "each place in the search region was scored by the correlation of its map of functional connectivity (Fisher z) "
+        "with the circuit, the search region and its surroundings excluded"
     ),
     "similarity-linear": (
         "each place in the search region was scored by the correlation of its map of functional connectivity with the "
         "circuit, the search region and its surroundings excluded"
     ),
     "parcel": (
-        "the search region was divided by its own connectivity, and its parts were ranked by size, compactness and opposition "
-        "to the subgenual cingulate"
+        "the search region was divided by its own connectivity, and its parts were ranked by size, compactness and "
+        "opposition to the subgenual cingulate"
     ),
 }
 

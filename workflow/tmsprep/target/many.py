@@ -23,6 +23,7 @@ IntArray = NDArray[np.int64]
 
 _BATCH_CELLS = 1 << 21
 """Draws times fine voxels that are looked at together."""
+_POSITIVE = np.finfo(np.float64).tiny
 _FORWARD = [step for step in product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]
 """Half of the 26 neighbours: the other half comes from the other side."""
 
@@ -46,7 +47,7 @@ class ClusterRule:
     points_ras_mm: Array
     """(fine voxels, 3)."""
     neighbours: IntArray
-    """(fine voxels, 13): the following neighbours; -1 where there is none."""
+    """(fine voxels, 13): the following neighbours; the number of voxels where there is none."""
     voxels: IntArray
     """(fine voxels, 3): indices on the fine grid."""
     top_fraction: float
@@ -100,33 +101,39 @@ class ClusterRule:
     def _batch(self, scores: NDArray[np.floating]) -> tuple[Array, Array]:
         """Return targets (draws, 3), and how often each fine voxel lay in the best cluster."""
         fine = np.ascontiguousarray((self.interpolation @ scores.T).T)
-        threshold = np.quantile(fine, 1 - self.top_fraction, axis=1)
-        draw, voxel = np.nonzero((fine >= threshold[:, np.newaxis]) & (fine > 0))
+        threshold = _row_quantile(fine, 1 - self.top_fraction)
+        draw, voxel = np.nonzero(fine >= np.maximum(threshold, _POSITIVE)[:, np.newaxis])
         positions = np.full((len(fine), 3), np.nan)
         if not draw.size:
             return positions, np.zeros(len(self.voxels))
         value = fine[draw, voxel]
-        inside = self._in_best_cluster(draw, voxel, value, fine.shape)
+        inside = self._in_best_cluster(draw, voxel, value, len(fine))
         draw, voxel, value = draw[inside], voxel[inside], value[inside]
-        rows, which = np.unique(draw, return_inverse=True)
+        rows, starts, which = np.unique(draw, return_index=True, return_inverse=True)
         centre = self._centres(which, voxel, value - np.maximum(threshold[draw], 0.0))
         points = self.points_ras_mm[voxel]
         distance = np.round(np.linalg.norm(points - centre[which], axis=1), 6)
-        order = np.lexsort((*points.T, -value, distance, which))
+        close = np.flatnonzero(distance == np.minimum.reduceat(distance, starts)[which])
+        order = close[np.lexsort((*points[close].T, -value[close], which[close]))]
         nearest = order[np.searchsorted(which[order], np.arange(rows.size))]
         positions[rows] = points[nearest]
         return positions, np.bincount(voxel, minlength=len(self.voxels)).astype(np.float64)
 
-    def _in_best_cluster(self, draw: IntArray, voxel: IntArray, value: Array, shape: tuple[int, int]) -> BoolArray:
+    def _in_best_cluster(self, draw: IntArray, voxel: IntArray, value: Array, draws: int) -> BoolArray:
         """Tell for each chosen voxel whether it belongs to its draw's largest cluster."""
-        node = np.full(shape, -1, dtype=np.int64)
-        node[draw, voxel] = np.arange(draw.size)
-        other = self.neighbours[voxel]
-        target = np.where(other >= 0, node[draw[:, np.newaxis], other], -1)
-        start, column = np.nonzero(target >= 0)
-        edges = sparse.coo_array(
-            (np.ones(start.size, dtype=np.int8), (start, target[start, column])), shape=(draw.size,) * 2
-        )
+        width = len(self.voxels) + 1  # the last column is where there is no neighbour
+        node = np.full(draws * width, -1, dtype=np.int32)
+        place = draw * width
+        node[place + voxel] = np.arange(draw.size, dtype=np.int32)
+        starts: list[IntArray] = []
+        ends: list[NDArray[np.int32]] = []
+        for direction in self.neighbours.T:
+            other = node[place + direction[voxel]]
+            linked = np.flatnonzero(other >= 0)
+            starts.append(linked)
+            ends.append(other[linked])
+        start, end = np.concatenate(starts), np.concatenate(ends)
+        edges = sparse.coo_array((np.ones(start.size, dtype=np.int8), (start, end)), shape=(draw.size,) * 2)
         count, label = connected_components(edges, directed=False)
         size = np.bincount(label, minlength=count)
         mean = np.bincount(label, weights=value, minlength=count) / size
@@ -145,6 +152,15 @@ class ClusterRule:
         total = np.bincount(which, weights=weight)
         points = self.points_ras_mm[voxel]
         return np.column_stack([np.bincount(which, weights=weight * points[:, axis]) for axis in range(3)]) / total[:, None]
+
+
+def _row_quantile(values: NDArray[np.floating], share: float) -> NDArray[np.floating]:
+    """Return each row's quantile, linear between two values as numpy's default is."""
+    place = share * (values.shape[1] - 1)
+    low = int(place)
+    high = min(low + 1, values.shape[1] - 1)
+    parted = np.partition(values, (low, high), axis=1)
+    return parted[:, low] + (place - low) * (parted[:, high] - parted[:, low])
 
 
 def _trilinear(coarse: Grid, scored: BoolArray, points_ras_mm: Array) -> sparse.csr_array:
@@ -171,7 +187,7 @@ def _trilinear(coarse: Grid, scored: BoolArray, points_ras_mm: Array) -> sparse.
 
 
 def _following(voxels: IntArray, shape: tuple[int, ...]) -> IntArray:
-    """Return the 13 following neighbours of each voxel among the voxels; -1 where there is none."""
-    index = np.full(np.add(shape, 2), -1, dtype=np.int64)  # a rim, so that no neighbour lies outside
+    """Return the 13 following neighbours of each voxel among the voxels; their number where there is none."""
+    index = np.full(np.add(shape, 2), len(voxels), dtype=np.int64)  # a rim, so that no neighbour lies outside
     index[tuple((voxels + 1).T)] = np.arange(len(voxels))
     return np.column_stack([index[tuple((voxels + 1 + step).T)] for step in np.array(_FORWARD)])

@@ -94,8 +94,15 @@ def refit(z: NDArray[np.float32], designs: Sequence[RunDesign], chosen: Sequence
             continue
         part = run[rows]
         part -= basis @ (basis.T @ part)
-        part -= part.mean(axis=0)
-        deviation = part.std(axis=0)
-        part /= np.where(deviation > 0, deviation, np.inf)
+        standardise(part)
         parts.append(part)
-    return np.concatenate(parts) if parts else None
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return np.concatenate(parts)
+
+
+def standardise(series: NDArray[np.float32]) -> None:
+    """Give each column mean 0 and standard deviation 1, in place; a constant one becomes 0."""
+    series -= series.mean(axis=0)
+    deviation = np.sqrt(np.einsum("tv,tv->v", series, series) / len(series))
+    series /= np.where(deviation > 0, deviation, np.float32(np.inf))

@@ -17,7 +17,7 @@ from tmsprep.options import Method
 from tmsprep.target.bootstrap import BLOCK_S, PIECE_S, Pieces, bootstrap_scores, draw_counts
 from tmsprep.target.locate import Found, Search, locate
 from tmsprep.target.many import ClusterRule
-from tmsprep.target.nuisance import RunDesign, refit
+from tmsprep.target.nuisance import RunDesign, refit, standardise
 from tmsprep.target.scores import correlate
 
 Array = NDArray[np.float64]
@@ -182,11 +182,11 @@ def _other_global_signal(data: Data, search: Search, target: Array, beta: Array 
     first = 0
     for design, column, weights in zip(data.designs, columns, beta, strict=True):
         kept = design.design.kept
-        part = data.z[first : first + int(kept.sum())] + np.outer(np.asarray(column)[kept], weights).astype(np.float32)
+        part = np.multiply.outer(np.asarray(column, dtype=np.float32)[kept], weights.astype(np.float32))
+        part += data.z[first : first + int(kept.sum())]
         first += int(kept.sum())
-        part -= part.mean(axis=0)
-        deviation = part.std(axis=0)
-        parts.append(part / np.where(deviation > 0, deviation, np.inf))
+        standardise(part)
+        parts.append(part)
     other = _target_of(np.concatenate(parts), search)
     return {} if other is None else {"other_global_signal_mm": float(np.linalg.norm(other - target))}
 
