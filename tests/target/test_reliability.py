@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,16 @@ from tmsprep.errors import ConfigurationError
 from tmsprep.files import read_tsv
 from tmsprep.options import Method
 from tmsprep.records import Status
+from tmsprep.spaces import Grid
 from tmsprep.target.bootstrap import Pieces, bootstrap_scores, draw_counts
+from tmsprep.target.library import resolve
+from tmsprep.target.locate import Search, locate
+from tmsprep.target.masks import load_search_mask
 from tmsprep.target.nuisance import RunDesign, refit
+from tmsprep.target.person import Person
 from tmsprep.target.quality import Judge, Thresholds, judge_target
+from tmsprep.target.series import common_mask, grid_of, open_runs, read_series
+from tmsprep.target.survey import Plan, survey_fine, survey_voxels
 
 GOOD = {
     "peak_score": 0.5,
@@ -175,3 +183,27 @@ def test_limits_can_be_written_down_and_wrong_ones_are_named(tmp_path: Path) -> 
         path.write_text(text)
         with pytest.raises(ConfigurationError, match=word):
             Thresholds.load(path)
+
+
+# Mirrored
+
+
+def test_mirrored_data_and_circuit_give_the_mirrored_target(participant: Participant) -> None:
+    """Everything with R and L exchanged: the same numbers, the place on the other side (so the stage itself refuses it)."""
+    arguments = participant.arguments
+    runs = open_runs(arguments["bold"], arguments["bold_mask"], arguments["regressors"])
+    plan = Plan(resolve("sgacc", None, "MNI152NLin6Asym"), load_search_mask("dlpfc-spheres"), 10.0, None)
+    person = Person.load(arguments["gm"], arguments["mni_to_t1w"], arguments["t1w_to_mni"], None)
+    voxels = survey_voxels(grid_of(runs), common_mask(runs), person, plan)
+    series = read_series(runs, voxels.where)
+    fine = survey_fine(person, plan)
+    search = Search(Method.TIMECOURSE, voxels, fine, voxels.problem(series.has_signal, 10.0), 0.1)
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    turned = replace(
+        search,
+        voxels=replace(voxels, grid=Grid(voxels.grid.shape, mirror @ voxels.grid.affine_ras_mm)),
+        fine=replace(fine, grid=Grid(fine.grid.shape, mirror @ fine.grid.affine_ras_mm)),
+    )
+    one, two = (locate(series.z, item).clusters[0] for item in (search, turned))
+    np.testing.assert_allclose(two.position_ras_mm, one.position_ras_mm * [-1, 1, 1], atol=1e-9)
+    assert two.mean_score == pytest.approx(one.mean_score)
