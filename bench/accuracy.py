@@ -9,11 +9,11 @@ builtin engine once. The whole pipeline from raw images is checked by `make exam
 
 from __future__ import annotations
 
-import logging
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -49,7 +49,7 @@ SERIES = ("echo-2", "optcom", "tedana")
 METHODS = (Method.TIMECOURSE, Method.SIMILARITY, Method.SEED, Method.PARCEL)
 SEED = 11
 _BOOTSTRAPS = 2000
-_ABSTAIN_MM, _CHANCE_P = 30.0, 0.01
+_ABSTAIN_MM, _CHANCE_P = 10.0, 0.01
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,6 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--voxel-mm", type=float, default=3.0)
     parser.add_argument("--results", type=Path, default=Path("bench/results/accuracy"))
     options = parser.parse_args(words)
-    logging.disable(logging.INFO)  # tedana tells every step
     if not all((options.data / head).exists() for head in HEADS):
         print(f"skipped: the heads are not in {options.data}")
         return finish([], options.json)
@@ -123,9 +122,19 @@ def _measure(scanned: Scan, anatomy: AnatomyFiles, work: Path, minutes: int) -> 
     write_json(work / "dataset_description.json", {"Name": "scratch"})  # stages write sidecars in datasets only
     made = {name: work / f"{name}.nii.gz" for name in ("denoised", "optcom", "t2star", "s0", "adaptive_mask")}
     made |= {"mixing": work / "mixing.tsv", "metrics": work / "metrics.tsv", "summary": work / "tedana.json"}
-    stages.run("tedana", inputs | {f"out_{name}": path for name, path in made.items()} | {"seed": SEED})
+    _run_tedana(inputs | {f"out_{name}": path for name, path in made.items()})
     sources = {"echo-2": work / "echo-2_bold.nii", "optcom": made["optcom"], "tedana": made["denoised"]}
     return {name: _of_series(scanned, anatomy, work, sources[name]) for name in SERIES}
+
+
+def _run_tedana(arguments: Mapping[str, list[Path] | Path]) -> None:
+    """Run the stage in a process of its own: tedana tells every step, and the log is wanted only where it fails."""
+    words = [sys.executable, "-m", "tmsprep", "stage", "tedana", "--seed", str(SEED)]
+    for name, value in arguments.items():
+        words += ["--" + name.replace("_", "-"), *map(str, value if isinstance(value, list) else [value])]
+    result = subprocess.run(words, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode:
+        raise ProcessingError(f"tedana failed: {result.stdout[-2000:]}")
 
 
 def _of_series(scanned: Scan, anatomy: AnatomyFiles, work: Path, bold: Path) -> dict[str, Any]:
@@ -241,7 +250,7 @@ def _sure_rows(name: str, results: Sequence[dict[str, Any]], *, goals: bool) -> 
     shares = {
         "truth within the 95 % radius": errors <= radii,
         "score no better than chance": np.array([item["chance_score_p"] > _CHANCE_P for item in measures]),
-        "abstentions by radius": radii > _ABSTAIN_MM,
+        "abstentions by the median radius": np.array([item["bootstrap_median_mm"] > _ABSTAIN_MM for item in measures]),
     }
     for words, yes in shares.items():
         yield note(f"{name}: {words}", 100 * float(np.mean(yes)), "%")

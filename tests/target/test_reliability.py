@@ -32,6 +32,7 @@ GOOD = {
     "split_half_mm": 2.0,
     "odd_even_mm": 2.0,
     "bootstrap_radius_mm": 3.0,
+    "bootstrap_median_mm": 1.0,
     "chance_score_p": 0.001,
 }
 
@@ -159,7 +160,8 @@ def test_the_same_seed_gives_the_same_and_another_hardly_differs(participant: Pa
     [
         ({}, Status.OK),
         ({"bootstrap_radius_mm": 12.0}, Status.CAUTION),
-        ({"bootstrap_radius_mm": 40.0}, Status.ABSTAIN),
+        ({"bootstrap_radius_mm": 40.0}, Status.CAUTION),
+        ({"bootstrap_radius_mm": 40.0, "bootstrap_median_mm": 15.0}, Status.ABSTAIN),
         ({"odd_even_mm": 12.0}, Status.CAUTION),
         ({"split_half_mm": 40.0}, Status.ABSTAIN),
         ({"chance_score_p": 0.02}, Status.CAUTION),

@@ -36,6 +36,7 @@ LABELS: dict[str, str] = {
     "split_half_mm": "Distance between the targets of the two halves of the data (mm)",
     "odd_even_mm": "Distance between the targets of odd and even five-minute blocks (mm)",
     "bootstrap_radius_mm": "Radius that holds 95 % of the targets of resampled data (mm)",
+    "bootstrap_median_mm": "Radius that holds half of the targets of resampled data (mm)",
     "without_one_run_mm": "Largest shift of the target when one run is left out (mm)",
     "to_timecourse_mm": "To the target of the method 'timecourse' (mm)",
     "to_similarity_linear_mm": "To the target of the method 'similarity-linear' (mm)",

@@ -39,7 +39,8 @@ class Thresholds:
     """About the distance of two random places in the search mask."""
     bootstrap_radius_caution_mm: float = 10.0
     """The radius about the target that holds 95 % of the targets of resampled data."""
-    bootstrap_radius_abstain_mm: float = 30.0
+    bootstrap_median_abstain_mm: float = 10.0
+    """The radius that holds half of them: beyond it, most resampled data give another place."""
     chance_p_caution: float = 0.01
     """Share of time-shifted circuit courses that reach the target's score."""
     chance_p_abstain: float = 0.05
@@ -186,11 +187,12 @@ def _judge_stability(judge: Judge, measures: Mapping[str, float], limits: Thresh
         if apart > limits.split_half_caution_mm:
             complain = judge.abstain if apart > limits.split_half_abstain_mm else judge.caution
             complain(f"{words} give targets {apart:.1f} mm apart")
-    radius = measures.get("bootstrap_radius_mm", 0.0)
-    if radius > limits.bootstrap_radius_caution_mm:
-        complain = judge.abstain if radius > limits.bootstrap_radius_abstain_mm else judge.caution
+    radius, median = (measures.get(f"bootstrap_{name}_mm", 0.0) for name in ("radius", "median"))
+    if median > limits.bootstrap_median_abstain_mm:
+        judge.abstain(f"most resampled data give another target: half of them lie more than {median:.1f} mm away")
+    elif radius > limits.bootstrap_radius_caution_mm:
         good = f"up to {limits.bootstrap_radius_caution_mm:g} is good"
-        complain(f"95 % of resampled data give a target within {radius:.1f} mm ({good})")
+        judge.caution(f"95 % of resampled data give a target within {radius:.1f} mm, half within {median:.1f} mm ({good})")
 
 
 def _judge_score(judge: Judge, measures: Mapping[str, float], limits: Thresholds) -> None:

@@ -23,7 +23,7 @@ from tmsprep.target.scores import correlate
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-RADIUS_SHARE = 0.95
+RADII = {"bootstrap_radius_mm": 0.95, "bootstrap_median_mm": 0.5}
 SHIFTS = 1000
 LEAST_SHIFT_S = 60.0
 """A shifted course is at least this far from itself."""
@@ -114,8 +114,8 @@ def assess(data: Data, search: Search, found: Found, alternatives: Alternatives)
     measures |= _against_chance(data, search, found, alternatives.seed)
     cloud = None
     if search.method in _RESAMPLED:
-        cloud, radius = _bootstrap(data, search, found, alternatives)
-        measures |= {"bootstrap_radius_mm": radius}
+        cloud, radii = _bootstrap(data, search, found, alternatives)
+        measures |= radii
     return Reliability(measures, cloud)
 
 
@@ -213,8 +213,11 @@ def _against_chance(data: Data, search: Search, found: Found, seed: int) -> dict
     }
 
 
-def _bootstrap(data: Data, search: Search, found: Found, alternatives: Alternatives) -> tuple[Cloud, float]:
-    """Return the cloud of targets, and the radius about the target that holds 95 % of them."""
+def _bootstrap(data: Data, search: Search, found: Found, alternatives: Alternatives) -> tuple[Cloud, dict[str, float]]:
+    """Return the cloud of targets, and the radii about the target that hold 95 % and half of them.
+
+    Where another cluster is nearly as large, some draws land there: the first radius is then large and the second is not.
+    """
     scored = data.z[:, search.problem.search]
     a_piece = max(1, round(PIECE_S / data.repetition_s))
     a_block = max(1, round(BLOCK_S / (a_piece * data.repetition_s)))
@@ -230,8 +233,11 @@ def _bootstrap(data: Data, search: Search, found: Found, alternatives: Alternati
     cloud = Cloud(places[order], times[order] / alternatives.draws, sites.share, rule.voxels)
     missing = len(scores) - len(positions)  # a draw without a target is as far as can be
     every = np.append(distance, np.full(missing, np.inf))
-    radius = float(np.quantile(every, RADIUS_SHARE, method="inverted_cdf"))
-    return cloud, radius if np.isfinite(radius) else float(2 * distance.max(initial=0.0))
+    farthest = float(2 * distance.max(initial=0.0))
+    radii = {
+        name: float(np.quantile(np.minimum(every, farthest), share, method="inverted_cdf")) for name, share in RADII.items()
+    }
+    return cloud, radii
 
 
 def cluster_rule(search: Search) -> ClusterRule:
