@@ -1,13 +1,17 @@
-"""The denoise stage's regression, fitted again on a part of the volumes.
+"""The denoise stage's nuisance regression, fitted again on a part of the volumes.
 
-The series are residuals of one fit on all kept volumes. What they are after a fit on a part alone follows from them without
-the data before regression: the first fit took away something in the span of the design, and so, restricted to the part, in
-the span of the part's design; projecting the residuals onto its complement gives what the data themselves would have.
+The series are residuals of one fit on all kept volumes. What they are after a fit of motion and global signal on a part
+alone follows from them without the data before regression: the first fit took away something in the span of the
+regressors, and so, restricted to the part, in the span of the part's regressors; projecting the residuals onto its
+complement gives what the data themselves would have.
+
+The band stays as the whole run has it, and the regressors are taken within it: cosines of the whole run, cut to a part,
+are hardly independent any more and would take most of the part's own signal with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +26,15 @@ BoolArray = NDArray[np.bool_]
 
 _NOT_REGRESSORS = ("volume", "kept", UNIQUE_GLOBAL)
 _FEWEST_FREEDOM = 10
+_NOTHING_LEFT = 1e-6
 
 
 @dataclass(frozen=True)
 class RunDesign:
-    """One run's design."""
+    """One run's regressors."""
 
     design: Design
+    """Intercept and the regressors' parts within the band; no cosines."""
     unique_global: NDArray[np.float64] | None
     """(volumes,); None where the table lacks it."""
 
@@ -39,22 +45,35 @@ class RunDesign:
         Raises
         ------
         InputError
-            The table has no column ``kept``.
+            The table has no column ``kept``, or a regressor is missing where it counts.
         """
         content = read_tsv(table, required=("kept",))
         kept = content["kept"].to_numpy(dtype=float) > 0.5
         named = {name: content[name].to_numpy(dtype=float) for name in content.columns if name not in _NOT_REGRESSORS}
-        named = {"intercept": np.ones(kept.size)} | named
         if any(not np.isfinite(values[kept]).all() for values in named.values()):
             raise InputError("a regressor is missing in a volume that is kept", where=table)
         unique = content[UNIQUE_GLOBAL].to_numpy(dtype=float) if UNIQUE_GLOBAL in content else None
-        return cls(Design(named, _orders(sidecar), kept), unique)
+        return cls(within_band(named, _orders(sidecar), kept), unique)
 
     def part(self, chosen: BoolArray) -> Design:
         """Return the design on the kept volumes that are chosen (kept volumes,)."""
         kept = self.design.kept.copy()
         kept[kept] = chosen
         return Design(self.design.named, self.design.stopped, kept)
+
+
+def within_band(named: Mapping[str, NDArray[np.float64]], stopped: NDArray[np.int64], kept: BoolArray) -> Design:
+    """Return the design of the regressors' parts that the stopped cosines do not explain, and an intercept."""
+    intercept = np.ones(kept.size)
+    outside = Design({"intercept": intercept}, stopped, kept).basis()
+    parts: dict[str, NDArray[np.float64]] = {"intercept": intercept}
+    for name, values in named.items():
+        centred = values[kept] - values[kept].mean()
+        rest = centred - outside @ (outside.T @ centred)
+        if np.linalg.norm(rest) > _NOTHING_LEFT * np.linalg.norm(centred):
+            parts[name] = np.zeros(kept.size)
+            parts[name][kept] = rest
+    return Design(parts, np.zeros(0, dtype=np.int64), kept)
 
 
 def _orders(sidecar: Path | None) -> NDArray[np.int64]:
