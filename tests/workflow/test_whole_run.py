@@ -102,7 +102,7 @@ def test_fmriprep_outputs_that_exist_give_the_same_target(whole: Finished, tmp_p
     run = finished(whole.bids_dir, tmp_path / "out", "--nprocs", 2, "--derivatives", f"fmriprep={existing}")
     assert run.status == 0, run.text[-3000:]
     assert not (run.output_dir / "tmsprep-builtin").exists()
-    for pattern in ("*_markers.tsv", "*_statmap.nii.gz"):
+    for pattern in ("*_markers.tsv", "*_desc-circuit_statmap.nii.gz"):
         (one,), (two,) = (list(folder.glob(f"sub-01/**/{pattern}")) for folder in (whole.tmsprep, run.tmsprep))
         assert sha256(one) == sha256(two), pattern
     chain = json.loads((run.tmsprep / "dataset_description.json").read_text())["GeneratedBy"]
