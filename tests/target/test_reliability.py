@@ -132,6 +132,13 @@ def test_good_data_are_sure_and_noise_is_not(participant: Participant, tmp_path:
     assert noise.status is not Status.OK
 
 
+@pytest.mark.parametrize(("volumes", "has_blocks"), [(180, False), (300, True)])
+def test_odd_and_even_blocks_need_data_on_both_sides(tmp_path: Path, volumes: int, has_blocks: bool) -> None:
+    measures = make_participant(tmp_path, volumes=volumes, bold_mm=6.0).run(draws=2).measures
+    assert ("odd_even_mm" in measures) is has_blocks
+    assert "split_half_mm" in measures
+
+
 def test_shifted_courses_give_chance(tmp_path: Path) -> None:
     """Over data without any circuit the share is spread evenly: on average one half."""
     shares = [

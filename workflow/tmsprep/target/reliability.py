@@ -29,6 +29,8 @@ LEAST_SHIFT_S = 60.0
 """A shifted course is at least this far from itself."""
 HALF_BLOCK_S = 300.0
 """Odd and even blocks are five minutes long."""
+_LEAST_PART = 1 / 3
+"""Of the volumes: with less, a part says nothing about the whole (six minutes have one minute of even blocks)."""
 _CHANCE_PAIRS = 20_000
 _RESAMPLED = (Method.TIMECOURSE, Method.SEED, Method.SIMILARITY, Method.SIMILARITY_LINEAR)
 """Methods whose scores follow from sums over volumes; a parcel's do not."""
@@ -127,6 +129,8 @@ def halves(data: Data, search: Search) -> dict[str, float]:
     parts = {"split_half_mm": (order < total // 2, order >= total // 2), "odd_even_mm": (block % 2 == 0, block % 2 == 1)}
     found: dict[str, float] = {}
     for name, pair in parts.items():
+        if min(int(rows.sum()) for rows in pair) < total * _LEAST_PART:
+            continue
         sites = [_target_of(_part(data, rows), search) for rows in pair]
         if sites[0] is not None and sites[1] is not None:
             found[name] = float(np.linalg.norm(sites[0] - sites[1]))
