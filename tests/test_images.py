@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 from tmsprep import __version__
 from tmsprep.errors import ConfigurationError, TmsprepError
 from tmsprep.images import Finding, Image, findings, load_images, write_digests
+from tmsprep.images_command import command as images_command
 from tmsprep.interfaces.containers import Runtime, RuntimeChoice, choose
 from tmsprep.preprocess.fmriprep.image import FmriprepImage, fetch_commands, prepare_image
 
@@ -72,11 +73,13 @@ def test_a_broken_list_is_refused(tmp_path: Path, text: str) -> None:
     [
         (DIGEST, (DIGEST,), "ok"),
         (DIGEST, ("sha256:1",), "another image under this name"),
-        (DIGEST, (), "not here"),
+        (DIGEST, None, "not here"),
+        (DIGEST, (), "another image under this name"),
+        (None, None, "not pinned, not here"),
         (None, (DIGEST,), "not pinned"),
     ],
 )
-def test_verdicts(digest: str | None, stored: tuple[str, ...], verdict: str) -> None:
+def test_verdicts(digest: str | None, stored: tuple[str, ...] | None, verdict: str) -> None:
     assert Finding(Image("x", "a/x", "1", digest, ""), stored).verdict == verdict
 
 
@@ -153,6 +156,19 @@ def test_the_digest_found_is_written_down(bare: Path, tmp_path: Path) -> None:
         "Tag": "nipreps/fmriprep:25.2.7",
         "URI": f"nipreps/fmriprep@{DIGEST}",
     }
+
+
+def test_an_identifier_is_not_taken_for_a_digest(bare: Path, tmp_path: Path) -> None:
+    """Docker's store knows no digest of an image that was built here."""
+    content = json.dumps({"Id": "1" * 64, "RepoDigests": []})
+    put_program(bare, "podman", f"case \"$1\" in image) echo '{content}';; run) echo fMRIPrep v25.2.7;; *) echo 4;; esac")
+    prepare_image(container_runtime=RuntimeChoice.PODMAN, out_image=tmp_path / "image.json")
+    assert FmriprepImage.read(tmp_path / "image.json").digest is None
+    listed = tmp_path / "images.yaml"
+    before = (ROOT / "containers" / "images.yaml").read_text()
+    listed.write_text(before)
+    assert images_command("pin", ["fmriprep"], container_runtime=RuntimeChoice.PODMAN, file=listed) == 1
+    assert listed.read_text() == before
 
 
 def test_another_version_must_be_named(bare: Path, tmp_path: Path) -> None:

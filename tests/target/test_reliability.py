@@ -203,6 +203,22 @@ def test_limits(change: dict[str, float], status: Status) -> None:
     assert bool(judge.verdict.reasons) is bool(change)
 
 
+def test_without_a_bootstrap_the_verdict_is_cautious() -> None:
+    judge = Judge()
+    judge_target(judge, {name: value for name, value in GOOD.items() if "bootstrap" not in name}, Thresholds())
+    assert judge.verdict.status is Status.CAUTION
+
+
+def test_draws_without_a_target_count_as_far(participant: Participant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no resampled score is positive anywhere, the radius must not be nothing."""
+    monkeypatch.setattr(
+        "tmsprep.target.reliability.bootstrap_scores", lambda pieces, counts, spread: -np.ones((50, pieces.series.shape[2]))
+    )
+    result = participant.run(draws=50)
+    assert result.measures["bootstrap_median_mm"] > 15
+    assert result.status is Status.ABSTAIN
+
+
 def test_limits_can_be_written_down_and_wrong_ones_are_named(tmp_path: Path) -> None:
     path = tmp_path / "limits.yaml"
     path.write_text("bootstrap_radius_caution_mm: 2\n")

@@ -104,10 +104,10 @@ def write_digests(path: Path, digests: Mapping[str, str]) -> None:
 # What the local store holds
 
 
-def stored_digests(runtime: Runtime, reference: str) -> list[str]:
-    """Return the digests under which a store holds an image; empty if it does not hold it.
+def stored_digests(runtime: Runtime, reference: str) -> list[str] | None:
+    """Return the digests under which a store holds an image; None if it does not hold it.
 
-    Docker gives an image that was built here, and never pushed, no digest: then its identifier is returned.
+    Docker gives an image that was built here and never pushed no digest: then the list is empty.
 
     Raises
     ------
@@ -119,12 +119,11 @@ def stored_digests(runtime: Runtime, reference: str) -> list[str]:
         text = output_of(words, _INSPECT_SECONDS)
     except ExternalProgramError as error:
         if re.search("no such image|image not known|no such object", str(error), re.IGNORECASE):
-            return []
+            return None
         raise
     found = json.loads(text)
     content = found[0] if isinstance(found, list) else found
-    digests = [word.partition("@")[2] for word in content.get("RepoDigests") or []]
-    return sorted(set(digests)) or [f"sha256:{content['Id'].removeprefix('sha256:')}"]
+    return sorted({word.partition("@")[2] for word in content.get("RepoDigests") or []})
 
 
 def pull(runtime: Runtime, reference: str) -> None:
@@ -143,15 +142,15 @@ class Finding:
     """What was found about one image."""
 
     image: Image
-    stored: tuple[str, ...]
-    """Digests in the store; empty: not there."""
+    stored: tuple[str, ...] | None
+    """Digests in the store; None: not there."""
 
     @property
     def verdict(self) -> str:
         """``ok``, or what is wrong in a few words."""
         if self.image.digest is None:
-            return "not pinned" if self.stored else "not pinned, not here"
-        if not self.stored:
+            return "not pinned, not here" if self.stored is None else "not pinned"
+        if self.stored is None:
             return "not here"
         return "ok" if self.image.digest in self.stored else "another image under this name"
 
@@ -173,5 +172,6 @@ def findings(runtime: Runtime, images: Sequence[Image]) -> list[Finding]:
     found: list[Finding] = []
     for image in images:
         by_digest = stored_digests(runtime, image.reference)
-        found.append(Finding(image, tuple(by_digest or stored_digests(runtime, image.tagged))))
+        stored = stored_digests(runtime, image.tagged) if by_digest is None else by_digest
+        found.append(Finding(image, None if stored is None else tuple(stored)))
     return found

@@ -82,7 +82,7 @@ def _pin(path: Path, images: Sequence[Image], runtime: Runtime, registry: str) -
     for image in images:
         try:
             reference = f"{registry}/{image.tagged}" if registry else image.tagged
-            if not stored_digests(runtime, reference):
+            if stored_digests(runtime, reference) is None:
                 print(f"{image.name}: fetching {reference} ...")
                 pull(runtime, reference)
             digests[image.name] = _only_digest(runtime, reference)
@@ -95,7 +95,11 @@ def _pin(path: Path, images: Sequence[Image], runtime: Runtime, registry: str) -
 
 
 def _only_digest(runtime: Runtime, reference: str) -> str:
-    digests = stored_digests(runtime, reference)
+    digests = stored_digests(runtime, reference) or []
+    if not digests:
+        raise ExternalProgramError(
+            "the image was built here, and no registry gave it a digest", where=reference, action="push it, or fetch it"
+        )
     if len(digests) != 1:
         raise ExternalProgramError(
             f"the store holds {len(digests)} digests: {', '.join(digests)}",
@@ -122,7 +126,7 @@ def _list_table(images: Sequence[Image]) -> Table:
 def _check_table(found: Sequence[Finding], runtime: Runtime) -> Table:
     table = _table("name", "image", "pinned", f"in {runtime}'s store", "verdict")
     for item in found:
-        stored = ", ".join(map(_short, item.stored)) or "-"
+        stored = ", ".join(map(_short, item.stored or ())) or "-"
         style = "green" if item.verdict == "ok" else "bold red"
         pinned = _short(item.image.digest) if item.image.digest else "-"
         table.add_row(item.image.name, item.image.tagged, pinned, stored, Text(item.verdict, style=style))

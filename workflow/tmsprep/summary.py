@@ -74,9 +74,9 @@ def failures(study: Study) -> dict[str, list[tuple[Path, str]]]:
 
 
 def shared_failures(study: Study) -> list[tuple[Path, str]]:
-    """Return what went wrong in stages that all participants wait for."""
+    """Return what went wrong in stages that all participants wait for (the group's comes after them)."""
     logs = (study.tmsprep / "logs").glob("*.log")
-    return _messages(log for log in logs if not log.name.startswith("sub-"))
+    return _messages(log for log in logs if not log.name.startswith(("sub-", "group")))
 
 
 def _logs_of(study: Study, unit: Unit) -> list[Path]:

@@ -187,7 +187,10 @@ def _judge_stability(judge: Judge, measures: Mapping[str, float], limits: Thresh
         if apart > limits.split_half_caution_mm:
             complain = judge.abstain if apart > limits.split_half_abstain_mm else judge.caution
             complain(f"{words} give targets {apart:.1f} mm apart")
-    radius, median = (measures.get(f"bootstrap_{name}_mm", 0.0) for name in ("radius", "median"))
+    if "bootstrap_radius_mm" not in measures:
+        judge.caution("this method has no bootstrap: how far other data would move the target is unknown")
+        return
+    radius, median = (measures[f"bootstrap_{name}_mm"] for name in ("radius", "median"))
     if median > limits.bootstrap_median_abstain_mm:
         judge.abstain(f"most resampled data give another target: half of them lie more than {median:.1f} mm away")
     elif radius > limits.bootstrap_radius_caution_mm:

@@ -231,17 +231,15 @@ def _bootstrap(data: Data, search: Search, found: Found, alternatives: Alternati
     rule = cluster_rule(search)
     sites = rule.sites(scores)
     positions = sites.positions_ras_mm[np.isfinite(sites.positions_ras_mm[:, 0])]
-    distance = np.linalg.norm(positions - found.clusters[0].position_ras_mm, axis=1)
+    target = found.clusters[0].position_ras_mm
+    distance = np.linalg.norm(positions - target, axis=1)
     places, times = np.unique(np.round(positions, 4), axis=0, return_counts=True)
     order = np.lexsort((*places.T, -times))
     cloud = Cloud(places[order], times[order] / alternatives.draws, sites.share, rule.voxels)
-    missing = len(scores) - len(positions)  # a draw without a target is as far as can be
-    every = np.append(distance, np.full(missing, np.inf))
-    farthest = float(2 * distance.max(initial=0.0))
-    radii = {
-        name: float(np.quantile(np.minimum(every, farthest), share, method="inverted_cdf")) for name, share in RADII.items()
-    }
-    return cloud, radii
+    # a draw without a target counts as one at the farthest place that a target may have
+    farthest = np.linalg.norm(search.fine.points_ras_mm[search.fine.in_mask & search.fine.reachable] - target, axis=1).max()
+    every = np.append(distance, np.full(len(scores) - len(positions), farthest))
+    return cloud, {name: float(np.quantile(every, share, method="inverted_cdf")) for name, share in RADII.items()}
 
 
 def cluster_rule(search: Search) -> ClusterRule:

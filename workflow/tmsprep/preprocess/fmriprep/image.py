@@ -128,7 +128,7 @@ def _fetched(runtime: Runtime, image: str | None, listed: Image, folder: Path) -
         return image, Path(image).name
     reference, name = (image, image) if image else (listed.reference, listed.tagged)
     if runtime in STORES:
-        if not stored_digests(runtime, reference):
+        if stored_digests(runtime, reference) is None:
             print(f"fetching {reference} ...")
             pull(runtime, reference)
         return reference, name
@@ -159,7 +159,7 @@ def fetch_commands(runtime: Runtime, reference: str, path: Path) -> list[list[st
 def _digest(runtime: Runtime, used: str) -> str | None:
     if runtime not in STORES:
         return None
-    digests = stored_digests(runtime, used)
+    digests = stored_digests(runtime, used) or []
     wanted = used.partition("@")[2]
     return wanted if wanted in digests else (digests[0] if digests else None)
 

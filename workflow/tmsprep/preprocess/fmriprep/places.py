@@ -17,8 +17,6 @@ from tmsprep.errors import ConfigurationError, InputError
 from tmsprep.interfaces.containers import ContainerCall, Mount, Runtime, command
 from tmsprep.preprocess.fmriprep.arguments import OUTPUT_SPACES, Places, Request, command_line, options
 
-_ROOT = {Runtime.CHARLIECLOUD: "/tmp"}  # noqa: S108 - the container's own, fresh: its image is read-only
-"""Where the mount points are made; the container's root if not stated."""
 _PATCH = "tmsprep_templateflow"
 TEMPLATEFLOW_VARIABLES = {"TEMPLATEFLOW_AUTOUPDATE": "0"}
 
@@ -69,6 +67,12 @@ class Job:
         return replace(self, license_file=copy)
 
 
+def mount_root(runtime: Runtime) -> str:
+    """Return the folder in which a container's mount points are made; empty for its root."""
+    # Charliecloud's images are read-only, its /tmp is fresh
+    return "/tmp" if runtime is Runtime.CHARLIECLOUD else ""  # noqa: S108
+
+
 @dataclass(frozen=True)
 class View:
     """A job as a container sees it."""
@@ -79,7 +83,7 @@ class View:
     @cached_property
     def mounts(self) -> tuple[Mount, ...]:
         """All that the container sees of the host; the dataset, the templates and the licence read-only."""
-        job, root = self.job, _ROOT.get(self.runtime, "")
+        job, root = self.job, mount_root(self.runtime)
         found = [
             *_dataset_mounts(job, root),
             Mount(job.folder, f"{root}/job", writable=True),

@@ -14,6 +14,7 @@ from tmsprep.errors import ExternalProgramError
 from tmsprep.files import sha256, write_json
 from tmsprep.interfaces.containers import ContainerCall, Mount, Runtime, command, output_of
 from tmsprep.preprocess.fmriprep.image import FmriprepImage
+from tmsprep.preprocess.fmriprep.places import TEMPLATEFLOW_VARIABLES, mount_root
 from tmsprep.stages import InFile, OutFile, SidecarFields
 
 _SCRIPT = Path(__file__).with_name("fetch_templates.py")
@@ -91,9 +92,8 @@ def prepare_fsaverage(*, image: InFile, subjects_dir: Path, out_list: OutFile) -
 def _in_image(image: FmriprepImage, program: str, words: Sequence[str], mount: Mount) -> str:
     """Run one of the image's programs on a mounted folder; the word TARGET becomes the folder's name there."""
     installed = image.runtime is Runtime.NONE
-    root = "/tmp" if image.runtime is Runtime.CHARLIECLOUD else ""  # noqa: S108 - the container's own
-    seen = str(mount.source) if installed else root + mount.target
-    environment = {"TEMPLATEFLOW_HOME": seen, "TEMPLATEFLOW_AUTOUPDATE": "0"}
+    seen = str(mount.source) if installed else mount_root(image.runtime) + mount.target
+    environment = {"TEMPLATEFLOW_HOME": seen, **TEMPLATEFLOW_VARIABLES}
     arguments = tuple(seen if word == "TARGET" else word for word in words)
     if installed:
         return output_of([_beside_fmriprep(program), *arguments], _FETCH_SECONDS, environment)
