@@ -52,19 +52,36 @@ class Scan:
     scene: Scene
 
 
-def protocol_of(minutes: float, voxel_mm: float) -> Protocol:
+@dataclass(frozen=True)
+class Difficulty:
+    """How hard a target is to find."""
+
+    name: str
+    coupling: float
+    """Amplitude of the circuit, relative to what `tmsprep simulate` gives it (1 % at 30 ms); other networks stay."""
+    tsnr: float
+    """Of the first echo's thermal noise, at the benchmark's voxels."""
+
+
+USUAL = Difficulty("usual", 1.0, 70.0)
+WEAK = Difficulty("weak", 0.4, 35.0)
+"""The circuit is weaker than the networks (0.7 %) and patches (0.55 %) that compete with it."""
+
+
+def protocol_of(minutes: float, voxel_mm: float, tsnr: float) -> Protocol:
     """Return the protocol of the benchmark."""
     matrix = round(216 / voxel_mm)
-    return Protocol(REPETITION_S, ECHO_TIMES_S, voxel_mm, minutes, (matrix, matrix), round(138 / voxel_mm), 70.0, 1.0, 0.028)
+    return Protocol(REPETITION_S, ECHO_TIMES_S, voxel_mm, minutes, (matrix, matrix), round(138 / voxel_mm), tsnr, 1.0, 0.028)
 
 
-def scan(label: str, files: AnatomyFiles, *, minutes: float, voxel_mm: float, seed: int) -> Scan:
+def scan(label: str, files: AnatomyFiles, difficulty: Difficulty, *, minutes: float, voxel_mm: float, seed: int) -> Scan:
     """Draw a person's hot spot and scan them."""
     search, circuit = load_search_mask(MASK), load_circuit(CIRCUIT)
     person = make_participant(label, files.load(), search, seed, fine_mm=2.5)
-    protocol = protocol_of(minutes, voxel_mm)
+    protocol = protocol_of(minutes, voxel_mm, difficulty.tsnr)
     conditions = Conditions(MEAN_FD_MM, distorted=False, non_steady_volumes=0, surround_mm=None)
     scene, grid = prepare_scene(person, protocol=protocol, conditions=conditions, circuit=circuit, search=search, run="only")
+    scene.bold.maps[:, 0] *= difficulty.coupling  # the circuit is the first source
     scanner = Scanner(scene, protocol, grid)
     head = scene.head
     brain = scanner.voxel_map(head.grey + head.white + head.fluid) > _BRAIN_SHARE

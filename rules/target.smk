@@ -39,6 +39,7 @@ rule target:
         f"{LOGS}/{{folder}}/{{unit}}_target.log",
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_target.tsv"
+    threads: 2
     resources:
         mem_mb=4000,
         runtime=60,

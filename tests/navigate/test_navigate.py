@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from tests.scalp.conftest import icosphere
+from tmsprep import templates
 from tmsprep.errors import InputError, ProcessingError
 from tmsprep.files import read_tsv, save_nifti, sha256
 from tmsprep.navigate.frames import mni_of
@@ -156,8 +157,8 @@ def xyz(table: pd.DataFrame, row: str, name: str) -> np.ndarray:
 
 def test_rows_and_their_geometry(head: Head) -> None:
     table = head.run(head.target(), head.beamf3())
-    assert list(table.index) == ["circuit", "circuit-2", "beamF3", "F3"]
-    assert list(table["status"]) == ["ok"] * 4
+    assert list(table.index) == ["circuit", "circuit-2", "group", "beamF3", "F3"]
+    assert list(table["status"]) == ["ok", "ok", "caution", "ok", "ok"]
     assert np.allclose(xyz(table, "circuit", "entry"), LEFT_FRONT * RADIUS_MM, atol=0.3)
     assert table.loc["circuit", "peeling_depth"] == pytest.approx(20, abs=0.3)
     assert table.loc["circuit", "coil_cortex_depth_mm"] == pytest.approx(RADIUS_MM - CORTEX_MM, abs=1.2)
@@ -174,6 +175,17 @@ def test_transform_agrees_with_the_columns(head: Head) -> None:
     assert np.allclose(matrix[:3, 2], -xyz(table, "circuit", "normal"), atol=1e-5)
     assert np.allclose(matrix[:3, 1], xyz(table, "circuit", "direction"), atol=1e-5)
     assert not np.allclose(matrix[:3, :3], matrix[:3, :3].T, atol=0.05), "a transposed matrix would be noticed"
+
+
+def test_group_coordinate_is_carried_over_and_says_what_it_is(head: Head) -> None:
+    abstained = replace(head.target(), candidates=(), status=Status.ABSTAIN, reasons=("no signal",))
+    table = head.run(abstained, head.beamf3())
+    # the templates differ by 3 mm there: neither equated nor taken the wrong way round
+    back = templates.transform(templates.NLIN6, templates.NLIN2009C).pull_points(xyz(table, "group", "target_mni"))[0]
+    assert np.allclose(back, [-42, 44, 30], atol=0.3)
+    expected = apply_affine(head.mni_to_t1w, xyz(table, "group", "target_mni"))
+    assert np.allclose(expected, xyz(table, "group", "target"), atol=0.03)
+    assert "nothing of this person" in str(table.loc["group", "reasons"])
 
 
 def test_coordsystem_names_the_image(head: Head) -> None:
@@ -201,7 +213,7 @@ def test_abstained_target_keeps_its_row_without_coordinates(head: Head) -> None:
 
 def test_no_candidate_at_all_keeps_one_row(head: Head) -> None:
     table = head.run(replace(head.target(), candidates=(), status=Status.ABSTAIN, reasons=("no signal",)), head.beamf3())
-    assert list(table.index) == ["circuit", "beamF3", "F3"]
+    assert list(table.index) == ["circuit", "group", "beamF3", "F3"]
     assert table.loc["circuit", "status"] == "abstain"
 
 

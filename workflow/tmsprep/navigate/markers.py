@@ -103,6 +103,7 @@ def column_descriptions(handle_angle_deg: float) -> dict[str, Any]:
             "Description": "How the candidate was found",
             "Levels": {
                 "circuit": "individual connectivity with a circuit; -2, -3: the next best clusters",
+                "group": "published group coordinate, by the template transform; not individual",
                 "beamF3": "Beam F3, measured on the scalp",
                 "F3": "10-20 position F3, measured on the scalp",
             },

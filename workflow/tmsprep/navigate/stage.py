@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tmsprep import templates
 from tmsprep.errors import InputError
 from tmsprep.files import load_nifti, read_data, write_json, write_tsv
 from tmsprep.navigate.coordsystem import BEP037_DRAFT, coordsystem
@@ -32,6 +33,10 @@ from tmsprep.surfaces import Surface
 
 F3_SCALP_MNI_MM = (-49.1, 52.45, 39.28)
 """F3 on the MNI scalp (Jurcak et al. 2007, doi:10.1016/j.neuroimage.2006.09.024), for a plausibility check."""
+GROUP_NLIN6_MM = (-42.0, 44.0, 30.0)
+"""Where the connectivity with sgACC is most negative in group averages (Cash et al. 2021,
+doi:10.1016/j.biopsych.2020.05.033), MNI152NLin6Asym."""
+_GROUP_REASON = "a group coordinate carried over from the template: it knows nothing of this person's connectivity"
 MAX_FROM_TEMPLATE_F3_MM = 15.0
 MAX_ENTRY_DISTANCE_MM = 60.0
 
@@ -91,7 +96,7 @@ def write_markers(
     """
     points, scalp_result, circuit = _read_fiducials(fiducials), BeamF3Result.load(beamf3), TargetResult.load(target)
     head = _read_head(scalp, points, gm, t1w_to_mni, handle_angle_deg)
-    markers = [*_circuit_markers(head, circuit), *_scalp_markers(head, scalp_result)]
+    markers = [*_circuit_markers(head, circuit), _group_marker(head), *_scalp_markers(head, scalp_result)]
     write_tsv(out_markers, markers_table(markers))
     write_json(out_coordsystem, coordsystem(t1w, intended_for, points, scalp_result))
     return {
@@ -150,6 +155,22 @@ def _circuit_site(result: TargetResult, rank: int, score: float | None, status: 
     name = "circuit" if rank == 0 else f"circuit-{rank + 1}"
     text = f"{result.method} with circuit {result.circuit} in search mask {result.search_mask}"
     return Site(name, name, text, status, reasons, score)
+
+
+def _group_marker(head: HeadModel) -> Marker:
+    """Return the published group coordinate in this head: what remains beside Beam F3 where the circuit gives no target."""
+    x, y, z = (f"{value:g}" for value in GROUP_NLIN6_MM)
+    text = f"group coordinate MNI152NLin6Asym {x}, {y}, {z} (Cash et al. 2021), by the template transform"
+    in_nlin6 = np.array([GROUP_NLIN6_MM])
+    mni = templates.transform(templates.NLIN2009C, templates.NLIN6).pull_points(in_nlin6)[0]
+    target = head.t1w_to_mni.pull_points(mni)[0]
+    require_left("group", target, mni, head.t1w_to_mni)
+    entry = head.scalp.nearest(target)
+    if (distance := float(np.linalg.norm(entry - target))) > MAX_ENTRY_DISTANCE_MM:
+        reasons = (_GROUP_REASON, f"it is {distance:.0f} mm from the scalp")
+        return Marker(Site("group", "group", text, Status.ABSTAIN, reasons), None)
+    site = Site("group", "group", text, Status.CAUTION, (_GROUP_REASON,))
+    return Marker(site, _placement(head, entry, target, mni))
 
 
 def _scalp_markers(head: HeadModel, result: BeamF3Result) -> list[Marker]:

@@ -123,6 +123,12 @@ class Sites:
         return marker.entry_ras_mm if marker and self.target_ras_mm else None
 
     @property
+    def group(self) -> Marker | None:
+        """The published group coordinate in this head, if it could be placed."""
+        marker = find_marker(self.markers, "group")
+        return marker if marker and marker.target_ras_mm else None
+
+    @property
     def beamf3_scalp_ras_mm(self) -> Point | None:
         """The Beam F3 point on the scalp; None where the program abstained."""
         return None if self.beamf3_status is Status.ABSTAIN else self.beamf3.beamf3_ras_mm

@@ -83,13 +83,16 @@ def draw_counts(pieces: int, block: int, draws: int, seed: int) -> NDArray[np.fl
     blocks = -(-pieces // block)
     starts = np.random.default_rng(seed).integers(0, pieces, size=(draws, blocks))
     excess = blocks * block - pieces  # the last block is cut, so that each draw is as long as the data
-    counts = np.zeros((draws, pieces), dtype=np.float32)
-    rows = np.arange(draws)
-    for index in range(blocks):
-        length = block - excess if index == blocks - 1 else block
-        for step in range(length):
-            np.add.at(counts, (rows, (starts[:, index] + step) % pieces), 1)
-    return counts
+    lengths = np.full(blocks, block)
+    lengths[-1] -= excess
+    # a block adds one from its first piece to its last: the sum over pieces of +1 where it starts and -1 where it has ended
+    steps = np.zeros((draws, 2 * pieces + 1), dtype=np.int32)
+    rows = np.repeat(np.arange(draws), blocks)
+    width = steps.shape[1]
+    for sign, at in ((1, starts), (-1, starts + lengths)):
+        steps += sign * np.bincount(rows * width + at.ravel(), minlength=steps.size).reshape(steps.shape).astype(np.int32)
+    line = np.cumsum(steps, axis=1)
+    return (line[:, :pieces] + line[:, pieces : 2 * pieces]).astype(np.float32)
 
 
 def bootstrap_scores(pieces: Pieces, counts: NDArray[np.float32], row_spread: Array | None = None) -> NDArray[np.float32]:

@@ -102,13 +102,12 @@ class ClusterRule:
         """Return targets (draws, 3), and how often each fine voxel lay in the best cluster."""
         fine = np.ascontiguousarray((self.interpolation @ scores.T).T)
         threshold = _row_quantile(fine, 1 - self.top_fraction)
-        draw, voxel = np.nonzero(fine >= np.maximum(threshold, _POSITIVE)[:, np.newaxis])
+        chosen = fine >= np.maximum(threshold, _POSITIVE)[:, np.newaxis]
         positions = np.full((len(fine), 3), np.nan)
+        draw, voxel = np.nonzero(self._best_clusters(chosen, fine))
         if not draw.size:
             return positions, np.zeros(len(self.voxels))
         value = fine[draw, voxel]
-        inside = self._in_best_cluster(draw, voxel, value, len(fine))
-        draw, voxel, value = draw[inside], voxel[inside], value[inside]
         rows, starts, which = np.unique(draw, return_index=True, return_inverse=True)
         centre = self._centres(which, voxel, value - np.maximum(threshold[draw], 0.0))
         points = self.points_ras_mm[voxel]
@@ -119,8 +118,47 @@ class ClusterRule:
         positions[rows] = points[nearest]
         return positions, np.bincount(voxel, minlength=len(self.voxels)).astype(np.float64)
 
+    def _best_clusters(self, chosen: BoolArray, fine: Array) -> BoolArray:
+        """Return (draws, fine voxels): each draw's largest cluster.
+
+        Most draws have one cluster with more than half of their voxels: the one around the highest score. It is filled for
+        many draws at once, a bit a draw; only where it is not the larger part are the clusters told apart one by one.
+        """
+        part = self._filled_from(np.where(chosen, fine, -np.inf).argmax(axis=1), chosen)
+        rest = np.flatnonzero(2 * part.sum(axis=1) <= chosen.sum(axis=1))
+        draw, voxel = np.nonzero(chosen[rest])
+        inside = self._in_best_cluster(draw, voxel, fine[rest][draw, voxel], rest.size)
+        part[rest] = False
+        part[rest[draw[inside]], voxel[inside]] = True
+        return part
+
+    def _filled_from(self, start: IntArray, chosen: BoolArray) -> BoolArray:
+        """Return (draws, fine voxels): the chosen voxels that are connected to one voxel of each draw."""
+        used = np.flatnonzero(chosen.any(axis=0))
+        place = np.full(len(self.voxels) + 1, used.size)  # the last row is where there is no neighbour
+        place[used] = np.arange(used.size)
+        links = place[self.neighbours[used]]
+        allowed = np.packbits(chosen[:, used], axis=0).T.copy()
+        filled = np.zeros((used.size + 1, allowed.shape[1]), dtype=np.uint8)
+        draws = np.flatnonzero(chosen[np.arange(len(start)), start])
+        np.bitwise_or.at(filled, (place[start[draws]], draws // 8), (128 >> (draws % 8)).astype(np.uint8))
+        pairs = [(np.flatnonzero(column < used.size), column[column < used.size]) for column in links.T]
+        before = None
+        while before is None or not np.array_equal(before, filled):
+            before = filled.copy()
+            for here, there in pairs:  # in one direction no voxel comes twice, so the plain assignment loses nothing
+                filled[here] |= filled[there]
+                filled[here] &= allowed[here]
+                filled[there] |= filled[here]
+                filled[there] &= allowed[there]
+        part = np.zeros_like(chosen)
+        part[:, used] = np.unpackbits(filled[:-1], axis=1, count=len(chosen)).T
+        return part
+
     def _in_best_cluster(self, draw: IntArray, voxel: IntArray, value: Array, draws: int) -> BoolArray:
         """Tell for each chosen voxel whether it belongs to its draw's largest cluster."""
+        if not draw.size:
+            return np.zeros(0, dtype=bool)
         width = len(self.voxels) + 1  # the last column is where there is no neighbour
         node = np.full(draws * width, -1, dtype=np.int32)
         place = draw * width

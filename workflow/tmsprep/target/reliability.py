@@ -6,6 +6,7 @@ knows the truth; bench/accuracy.py measures how they relate to it.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -32,6 +33,8 @@ HALF_BLOCK_S = 300.0
 _LEAST_PART = 1 / 3
 """Of the volumes: with less, a part says nothing about the whole (six minutes have one minute of even blocks)."""
 _CHANCE_PAIRS = 20_000
+_WORKERS = 2
+"""Threads; the rule `target` asks for as many."""
 _RESAMPLED = (Method.TIMECOURSE, Method.SEED, Method.SIMILARITY, Method.SIMILARITY_LINEAR)
 """Methods whose scores follow from sums over volumes; a parcel's do not."""
 _COMPARED = (Method.TIMECOURSE, Method.SIMILARITY_LINEAR, Method.SEED, Method.PARCEL)
@@ -109,16 +112,22 @@ def assess(data: Data, search: Search, found: Found, alternatives: Alternatives)
         Draws, seed, and the other choice about the global signal.
     """
     target = found.clusters[0].position_ras_mm
-    measures = halves(data, search)
-    measures |= _other_methods(data, search, target)
-    measures |= _without_runs(data, search, target)
-    measures |= _other_global_signal(data, search, target, alternatives.global_beta)
-    measures |= _against_chance(data, search, found, alternatives.seed)
-    cloud = None
-    if search.method in _RESAMPLED:
-        cloud, radii = _bootstrap(data, search, found, alternatives)
-        measures |= radii
-    return Reliability(measures, cloud)
+    with ThreadPoolExecutor(_WORKERS) as pool:  # each part is independent: their order changes nothing
+        resampled = pool.submit(_bootstrap, data, search, found, alternatives) if search.method in _RESAMPLED else None
+        parts = [
+            pool.submit(_other_methods, data, search, target),
+            pool.submit(halves, data, search),
+            pool.submit(_other_global_signal, data, search, target, alternatives.global_beta),
+            pool.submit(_against_chance, data, search, found, alternatives.seed),
+            pool.submit(_without_runs, data, search, target),
+        ]
+        measures: dict[str, float] = {}
+        for part in parts:
+            measures |= part.result()
+        if resampled is None:
+            return Reliability(measures, None)
+        cloud, radii = resampled.result()
+    return Reliability(measures | radii, cloud)
 
 
 def halves(data: Data, search: Search) -> dict[str, float]:

@@ -148,19 +148,19 @@ def _seed_weights(problem: ScoreProblem) -> Array:
 
 def circuit_course(z: NDArray[np.floating], weights: Array) -> Array:
     """Return ``Z w0`` (volumes,), summed in float64 over blocks of volumes."""
-    used = np.flatnonzero(weights)
     course = np.empty(z.shape[0])
     for first in range(0, z.shape[0], _BLOCK):
         part = slice(first, first + _BLOCK)
-        course[part] = _times(z[part], used, weights[used])
+        course[part] = _times(z[part], weights)
     return course
 
 
-def _times(z: NDArray[np.floating], columns: NDArray[np.int64], weights: Array) -> Array:
+def _times(z: NDArray[np.floating], weights: Array) -> Array:
     total = np.zeros(z.shape[0])
-    for first in range(0, columns.size, _BLOCK):
+    for first in range(0, weights.size, _BLOCK):
         part = slice(first, first + _BLOCK)
-        total += z[:, columns[part]].astype(np.float64) @ weights[part]
+        if weights[part].any():
+            total += z[:, part].astype(np.float64) @ weights[part]
     return total
 
 
