@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from _accuracy_scan import CIRCUIT, MASK, USUAL, WEAK, Difficulty, Scan, scan, write_scan
 from _accuracy_whole import MINUTES as WHOLE_MINUTES
@@ -31,6 +32,7 @@ from tmsprep import stages
 from tmsprep.errors import ProcessingError
 from tmsprep.files import read_json, write_json
 from tmsprep.options import Method
+from tmsprep.records import Status
 from tmsprep.simulate.anatomy import AnatomyFiles
 from tmsprep.target.circuits import require_polarity
 from tmsprep.target.library import resolve
@@ -39,8 +41,9 @@ from tmsprep.target.masks import load_search_mask
 from tmsprep.target.nuisance import RunDesign
 from tmsprep.target.outcome import summarise
 from tmsprep.target.person import Person
-from tmsprep.target.quality import read_scan
-from tmsprep.target.reliability import Alternatives, Data, assess, cluster_rule
+from tmsprep.target.quality import Judge, Thresholds, judge_scan, judge_target, read_scan
+from tmsprep.target.quality import Scan as ScanQuality
+from tmsprep.target.reliability import UNSEEN_MM, Alternatives, Data, assess, cluster_rule
 from tmsprep.target.scores import correlate
 from tmsprep.target.series import common_mask, grid_of, open_runs, read_series, read_volume
 from tmsprep.target.survey import Plan, survey_fine, survey_voxels
@@ -259,24 +262,29 @@ def whole_rows(setting: Setting, people: int) -> list[Row]:
 def report(setting: Setting, *, whole: bool) -> list[Row]:
     """Return the table."""
     rows = [note("seed", str(SEED)), note("people", str(setting.people)), note("voxel", setting.voxel_mm, "mm")]
+    rows.append(note("circuit", setting.difficulty.name))
+    everyone: list[dict[str, Any]] = []
     for minutes in setting.minutes:
         results = [read_json(_result_of(setting, index, minutes)) for index in range(setting.people)]
+        everyone += [result["tedana"] for result in results]
         for name in SERIES:
-            goal = goal_of(minutes, name, whole)
+            goal = goal_of(minutes, name, whole and setting.difficulty is USUAL)
             rows += _error_rows(f"{minutes} min, {name}", [result[name] for result in results], goal)
-        rows += _sure_rows(f"{minutes} min, tedana", [result["tedana"] for result in results], goals=whole and minutes == 41)
-        single, best = (float(np.median(_errors(results, name))) for name in ("echo-2", "tedana"))
-        rows.append(note(f"{minutes} min: tedana's median error minus the single echo's", best - single, "mm"))
-    return rows
+        tedana = [result["tedana"] for result in results]
+        usual = whole and setting.difficulty is USUAL
+        rows += _stable_rows(f"{minutes} min, tedana", tedana, goals=usual and minutes == 41)
+        rows += _verdict_rows(f"{minutes} min, tedana", tedana)
+        rows += _gain_rows(f"{minutes} min", results)
+    return [*rows, *_calibration_rows(everyone, goals=whole), *_null_rows(everyone, goals=whole)]
 
 
-def goal_of(minutes: int, name: str, whole: bool) -> float | None:
+def goal_of(minutes: int, name: str, goals: bool) -> float | None:
     """Return the goal for the median error of the default method."""
-    return 3.0 if whole and minutes == 12 and name == "tedana" else None
+    return 3.0 if goals and minutes == 12 and name == "tedana" else None
 
 
-def _errors(results: Sequence[dict[str, Any]], name: str) -> list[float]:
-    return [result[name]["Error_mm"]["timecourse"] for result in results]
+def _errors(results: Sequence[dict[str, Any]], name: str) -> Array:
+    return np.array([result[name]["Error_mm"]["timecourse"] for result in results], dtype=float)
 
 
 def _error_rows(name: str, results: Sequence[dict[str, Any]], goal: float | None) -> Iterator[Row]:
@@ -290,6 +298,7 @@ def _error_rows(name: str, results: Sequence[dict[str, Any]], goal: float | None
         low, high = _interval(known)
         yield at_most(f"{words}: median error", float(np.median(known)), goal if method is Method.TIMECOURSE else None, "mm")
         yield note(f"{words}: 95 % interval of the median", f"{low:.1f}-{high:.1f}", "mm")
+        yield note(f"{words}: largest error", max(known), "mm")
         if len(known) < len(errors):
             yield note(f"{words}: without a target", str(len(errors) - len(known)))
 
@@ -301,28 +310,72 @@ def _interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.quantile(medians, 0.025)), float(np.quantile(medians, 0.975))
 
 
-def _sure_rows(name: str, results: Sequence[dict[str, Any]], *, goals: bool) -> Iterator[Row]:
-    """Return how well the stated uncertainty holds."""
+def _stable_rows(name: str, results: Sequence[dict[str, Any]], *, goals: bool) -> Iterator[Row]:
+    """Return how far targets move within a person, and how far people are apart."""
     measures = [result["Measures"] for result in results]
     halves = [item["split_half_mm"] for item in measures if "split_half_mm" in item]
     within = float(np.median(halves)) if halves else float("nan")
     yield at_most(f"{name}: median split-half", within, 4.47 if goals else None, "mm")
-    yield note(f"{name}: median odd-even", float(np.median([item.get("odd_even_mm", np.nan) for item in measures])), "mm")
+    blocks = [item["odd_even_mm"] for item in measures if "odd_even_mm" in item]
+    if blocks:
+        yield note(f"{name}: median odd-even", float(np.median(blocks)), "mm")
     places = np.array([result["TargetMNI"] for result in results])
     if len(places) > 1:
         between = float(np.median([np.linalg.norm(one - two) for one, two in combinations(places, 2)]))
         yield note(f"{name}: median between people", between, "mm")
         yield at_least(f"{name}: between over within", between / max(within, 0.1), 2.9 if goals else None, "x")
-    radii = np.array([item["bootstrap_radius_mm"] for item in measures])
+
+
+def _verdict_rows(name: str, results: Sequence[dict[str, Any]]) -> Iterator[Row]:
+    """Return how often the program would say what, and how wrong it is then."""
+    by_status: dict[Status, list[float]] = {status: [] for status in Status}
+    for result in results:
+        by_status[_status(result)].append(result["Error_mm"]["timecourse"])
+    for status, errors in by_status.items():
+        worst = f", largest error {max(errors):.1f} mm" if errors else ""
+        yield note(f"{name}: status {status.value}", f"{len(errors)}{worst}")
+
+
+def _status(result: dict[str, Any]) -> Status:
+    judge, limits = Judge(), Thresholds()
+    judge_scan(judge, ScanQuality(**result["Scan"]), limits)
+    judge_target(judge, result["Measures"], limits)
+    return judge.verdict.status
+
+
+def _gain_rows(name: str, results: Sequence[dict[str, Any]]) -> Iterator[Row]:
+    """Return what tedana gains over the best single echo, person by person."""
+    single, best = _errors(results, "echo-2"), _errors(results, "tedana")
+    yield at_least(f"{name}: tedana's gain over the single echo, mean error", float((single - best).mean()), None, "mm")
+    yield note(
+        f"{name}: tedana nearer / equal / farther",
+        f"{(best < single).sum()}/{(best == single).sum()}/{(best > single).sum()}",
+    )
+    peaks = [np.array([result[series]["Measures"]["peak_score"] for result in results]) for series in ("echo-2", "tedana")]
+    yield note(f"{name}: tedana's gain in the highest score, mean", float((peaks[1] - peaks[0]).mean()))
+
+
+def _calibration_rows(results: Sequence[dict[str, Any]], *, goals: bool) -> Iterator[Row]:
+    """Return how often the truth lies within the radius that is stated."""
+    raw = np.array([result["Measures"]["bootstrap_radius_mm"] for result in results])
     errors = np.array([result["Error_mm"]["timecourse"] for result in results])
-    yield note(f"{name}: median 95 % radius", float(np.median(radii)), "mm")
-    shares = {
-        "truth within the 95 % radius": errors <= radii,
-        "score no better than chance": np.array([item["chance_score_p"] > 0.01 for item in measures]),
-        "abstentions by the median radius": np.array([item["bootstrap_median_mm"] > 10 for item in measures]),
-    }
-    for words, yes in shares.items():
-        yield note(f"{name}: {words}", 100 * float(np.mean(yes)), "%")
+    stated = np.hypot(raw, UNSEEN_MM)
+    share = 100 * float(np.mean(errors <= stated))
+    low, high = binomtest(int((errors <= stated).sum()), errors.size).proportion_ci(method="wilson")
+    yield note("median bootstrap radius", float(np.median(raw)), "mm")
+    yield note("median stated 95 % radius", float(np.median(stated)), "mm")
+    yield note("truth within the bootstrap radius alone", 100 * float(np.mean(errors <= raw)), "%")
+    yield at_least("truth within the stated 95 % radius", share, 90.0 if goals else None, "%")
+    yield note("truth within the stated 95 % radius: 95 % interval", f"{100 * low:.0f}-{100 * high:.0f}", "%")
+
+
+def _null_rows(results: Sequence[dict[str, Any]], *, goals: bool) -> Iterator[Row]:
+    """Return where the targets of shifted circuit courses lie, beside random places of the mask."""
+    found = np.array([np.median(result["NullError_mm"]) for result in results])
+    chance = np.array([result["ChanceError_mm"] for result in results])
+    yield note("shifted circuit: median distance to the truth", float(np.median(found)), "mm")
+    yield note("random places of the mask: median distance to the truth", float(np.median(chance)), "mm")
+    yield at_least("shifted circuit over random places", float(np.mean(found / chance)), 0.8 if goals else None, "x")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ COLUMNS: dict[str, str] = {
     "beamf3_mni_z": "As beamf3_mni_x",
     "beamf3_distance_mm": "Straight line from the scalp point over the target to Beam F3 on the scalp, mm",
     "split_half_mm": "Distance between the targets of the two halves of the data, mm",
-    "bootstrap_radius_mm": "Radius about the target that holds 95 % of the targets of resampled data, mm",
+    "radius_95_mm": "Radius about the target in which the true place lies with 95 %, by simulation, mm",
     "clean_minutes": "Minutes of data after censoring",
     "mean_fd_mm": "Mean framewise displacement, mm",
     "distance_to_truth_mm": "Distance from the circuit target to the known true one, mm; simulated participants only",
@@ -137,7 +137,7 @@ class Member:
     beamf3_ras_mm: Point | None
     beamf3_mni_mm: Point | None
     split_half_mm: float | None
-    bootstrap_radius_mm: float | None
+    radius_95_mm: float | None
     clean_minutes: float
     mean_fd_mm: float
     has_truth: bool
@@ -216,7 +216,7 @@ def _member(name: str, site: str, marker_file: Path, target_file: Path, truths: 
         beamf3_ras_mm=beam_shown.entry_ras_mm if beam_shown else None,
         beamf3_mni_mm=beam_shown.target_mni_mm if beam_shown else None,
         split_half_mm=number(result.measures.get("split_half_mm")) if best else None,
-        bootstrap_radius_mm=number(result.measures.get("bootstrap_radius_mm")) if best else None,
+        radius_95_mm=number(result.measures.get("radius_95_mm")) if best else None,
         clean_minutes=result.clean_minutes,
         mean_fd_mm=result.mean_fd_mm,
         has_truth=true_place is not None,
@@ -299,7 +299,7 @@ def _distributions(people: Sequence[Member]) -> list[Drawing]:
         "clean_minutes": "Clean minutes",
         "mean_fd_mm": "Mean FD (mm)",
         "split_half_mm": "Split-half distance (mm)",
-        "bootstrap_radius_mm": "95 % radius (mm)",
+        "radius_95_mm": "95 % radius (mm)",
         "beamf3_distance_mm": "Scalp distance to Beam F3 (mm)",
         "distance_to_truth_mm": "Distance to the truth (mm)",
     }

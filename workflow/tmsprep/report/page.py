@@ -35,6 +35,7 @@ LABELS: dict[str, str] = {
     "FDThreshold_mm": "FD above which a volume is left out (mm)",
     "split_half_mm": "Distance between the targets of the two halves of the data (mm)",
     "odd_even_mm": "Distance between the targets of odd and even five-minute blocks (mm)",
+    "radius_95_mm": "Radius about the target in which the true place lies with 95 %, by simulation (mm)",
     "bootstrap_radius_mm": "Radius that holds 95 % of the targets of resampled data (mm)",
     "bootstrap_median_mm": "Radius that holds half of the targets of resampled data (mm)",
     "without_one_run_mm": "Largest shift of the target when one run is left out (mm)",

@@ -37,6 +37,8 @@ class Thresholds:
     """Distance between the targets of the two halves of the data, and of odd and even five-minute blocks."""
     split_half_abstain_mm: float = 30.0
     """About the distance of two random places in the search mask."""
+    other_choice_caution_mm: float = 10.0
+    """Distance to the target with the other choice about the global signal, or of the other way to score."""
     bootstrap_radius_caution_mm: float = 10.0
     """The radius about the target that holds 95 % of the targets of resampled data."""
     bootstrap_median_abstain_mm: float = 10.0
@@ -187,6 +189,7 @@ def _judge_stability(judge: Judge, measures: Mapping[str, float], limits: Thresh
         if apart > limits.split_half_caution_mm:
             complain = judge.abstain if apart > limits.split_half_abstain_mm else judge.caution
             complain(f"{words} give targets {apart:.1f} mm apart")
+    _judge_choices(judge, measures, limits)
     if "bootstrap_radius_mm" not in measures:
         judge.caution("this method has no bootstrap: how far other data would move the target is unknown")
         return
@@ -196,6 +199,20 @@ def _judge_stability(judge: Judge, measures: Mapping[str, float], limits: Thresh
     elif radius > limits.bootstrap_radius_caution_mm:
         good = f"up to {limits.bootstrap_radius_caution_mm:g} is good"
         judge.caution(f"95 % of resampled data give a target within {radius:.1f} mm, half within {median:.1f} mm ({good})")
+
+
+_CHOICES = {
+    "other_global_signal_mm": "the other choice about the global signal",
+    "to_timecourse_mm": "method timecourse",
+    "to_similarity_linear_mm": "method similarity-linear",
+}
+"""Choices that should matter little; `seed` and `parcel` ask other questions."""
+
+
+def _judge_choices(judge: Judge, measures: Mapping[str, float], limits: Thresholds) -> None:
+    for name, words in _CHOICES.items():
+        if (apart := measures.get(name, 0.0)) > limits.other_choice_caution_mm:
+            judge.caution(f"{words} gives a target {apart:.1f} mm away")
 
 
 def _judge_score(judge: Judge, measures: Mapping[str, float], limits: Thresholds) -> None:

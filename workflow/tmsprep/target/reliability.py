@@ -24,6 +24,9 @@ from tmsprep.target.scores import correlate
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+UNSEEN_MM = 4.0
+"""What resampling cannot see, 95 %: the folds of grey matter and the 2 mm grid shift every draw alike. From simulated people
+with a known target (bench/accuracy.py); added in quadrature."""
 RADII = {"bootstrap_radius_mm": 0.95, "bootstrap_median_mm": 0.5}
 SHIFTS = 1000
 LEAST_SHIFT_S = 60.0
@@ -248,7 +251,8 @@ def _bootstrap(data: Data, search: Search, found: Found, alternatives: Alternati
     # a draw without a target counts as one at the farthest place that a target may have
     farthest = np.linalg.norm(search.fine.points_ras_mm[search.fine.in_mask & search.fine.reachable] - target, axis=1).max()
     every = np.append(distance, np.full(len(scores) - len(positions), farthest))
-    return cloud, {name: float(np.quantile(every, share, method="inverted_cdf")) for name, share in RADII.items()}
+    radii = {name: float(np.quantile(every, share, method="inverted_cdf")) for name, share in RADII.items()}
+    return cloud, radii | {"radius_95_mm": float(np.hypot(radii["bootstrap_radius_mm"], UNSEEN_MM))}
 
 
 def cluster_rule(search: Search) -> ClusterRule:
