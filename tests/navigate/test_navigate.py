@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from tests.scalp.conftest import icosphere
 from tmsprep import templates
 from tmsprep.errors import InputError, ProcessingError
-from tmsprep.files import read_tsv, save_nifti, sha256
+from tmsprep.files import read_tsv, save_nifti, sha256, write_tsv
 from tmsprep.navigate.frames import mni_of
 from tmsprep.navigate.pose import HeadAxes, coil_pose, outward_normal
 from tmsprep.records import BeamF3Result, Candidate, Fiducial, Status, TargetResult, save_fiducials
@@ -124,7 +124,7 @@ class Head:
         paths = {"nasion_inion": "a", "tragus_tragus": "b", "circumference": "c"}
         return BeamF3Result(360, 362, 560, 65, 95, place, tuple(map(float, f3)), (0.0, 0.0, 90.0), Status.OK, (), paths)
 
-    def run(self, target: TargetResult, beamf3: BeamF3Result, angle: float = 45.0) -> pd.DataFrame:
+    def run(self, target: TargetResult, beamf3: BeamF3Result, angle: float = 45.0, **more: Path) -> pd.DataFrame:
         target.save(self.folder / "target.json")
         beamf3.save(self.folder / "beamf3.json")
         run(
@@ -141,7 +141,8 @@ class Head:
                 "out_markers": self.folder / "markers.tsv",
                 "out_coordsystem": self.folder / "coordsystem.json",
                 "handle_angle_deg": angle,
-            },
+            }
+            | more,
         )
         return read_tsv(self.folder / "markers.tsv").set_index("target_id")
 
@@ -175,6 +176,29 @@ def test_transform_agrees_with_the_columns(head: Head) -> None:
     assert np.allclose(matrix[:3, 2], -xyz(table, "circuit", "normal"), atol=1e-5)
     assert np.allclose(matrix[:3, 1], xyz(table, "circuit", "direction"), atol=1e-5)
     assert not np.allclose(matrix[:3, :3], matrix[:3, :3].T, atol=0.05), "a transposed matrix would be noticed"
+
+
+def test_ways_for_a_tape(head: Head) -> None:
+    write_tsv(
+        head.folder / "electrodes.tsv", pd.DataFrame([["F3", *(NEAR_F3 * RADIUS_MM)]], columns=["name", "x", "y", "z"])
+    )
+    table = head.run(head.target(), head.beamf3(), electrodes=head.folder / "electrodes.tsv")
+    entry = xyz(table, "circuit", "entry") / RADIUS_MM
+    between = RADIUS_MM * np.arccos(entry @ NEAR_F3)
+    assert table.loc["circuit", "from_beamF3_scalp_mm"] == pytest.approx(between, abs=0.2)
+    assert table.loc["circuit", "from_vertex_scalp_mm"] == pytest.approx(RADIUS_MM * np.arccos(entry[2]), abs=0.3)
+    assert table.loc["circuit", "from_LPA_scalp_mm"] == pytest.approx(RADIUS_MM * np.arccos(-entry[0]), abs=0.3)
+    assert "mm back" in str(table.loc["circuit", "from_beamF3"])
+    assert str(table.loc["circuit", "scalp_place"]) == "1.0 cm posterior and 0.6 cm medial of F3"
+    assert table.loc["beamF3", "from_beamF3"] == "at the same place"
+    apart = np.linalg.norm(xyz(table, "circuit", "target") - xyz(table, "beamF3", "target"))
+    assert table.loc["circuit", "from_beamF3_cortex_mm"] == pytest.approx(apart, abs=0.02)
+
+
+def test_without_beamf3_there_is_no_way_from_it(head: Head) -> None:
+    table = head.run(head.target(), replace(head.beamf3(), status=Status.ABSTAIN, reasons=("circumference 800 mm",)))
+    assert pd.isna(table.loc["circuit", "from_beamF3"])
+    assert table.loc["circuit", "from_NAS_scalp_mm"] > 0
 
 
 def test_group_coordinate_is_carried_over_and_says_what_it_is(head: Head) -> None:

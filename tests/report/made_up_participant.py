@@ -213,7 +213,8 @@ def _marker_row(
     row: dict[str, Any] = {"target_id": name, "target_label": name}
     for prefix, place in (("target", target), ("entry", entry), ("target_mni", mni)):
         row |= {f"{prefix}_{axis}": value if given else np.nan for axis, value in zip("xyz", place, strict=True)}
-    return row | {"coil_cortex_depth_mm": 17.5 if given else np.nan, "status": status.value, "reasons": reasons}
+    way = {"scalp_place": "1.2 cm anterior of F3", "from_beamF3": "14 mm forward and 6 mm down (towards the ear)"}
+    return row | {"coil_cortex_depth_mm": 17.5 if given else np.nan, "status": status.value, "reasons": reasons} | way
 
 
 def _boldref(image: Path, transform: Path) -> None:

@@ -69,6 +69,8 @@ def test_numbers_on_the_page_are_the_inputs(default_page: str) -> None:
     root = tree(default_page)
     assert text_of(root, "target-ras") == ", ".join(f"{value:.1f}" for value in TARGET)
     assert text_of(root, "target-mni") == "-38.2, 30.1, 44.4"
+    way = "from Beam F3, 14 mm forward and 6 mm down (towards the ear) along the scalp"
+    assert text_of(root, "tape") == f"1.2 cm anterior of F3; {way}"
     assert text_of(root, "clean-minutes") == "11.6 minutes"
     assert text_of(root, "mean-fd") == "0.13 mm"
     assert text_of(root, "split-half") == "3.3 mm"

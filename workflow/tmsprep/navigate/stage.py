@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tmsprep import templates
 from tmsprep.errors import InputError
-from tmsprep.files import load_nifti, read_data, write_json, write_tsv
+from tmsprep.files import load_nifti, read_data, read_tsv, write_json, write_tsv
 from tmsprep.navigate.coordsystem import BEP037_DRAFT, coordsystem
 from tmsprep.navigate.cortex import MAX_DEPTH_MM, cortex_below
 from tmsprep.navigate.frames import mni_of, require_left
 from tmsprep.navigate.markers import Marker, Placement, Site, column_descriptions, markers_table
 from tmsprep.navigate.pose import HeadAxes, coil_pose
+from tmsprep.navigate.ways import Surroundings, columns, descriptions
 from tmsprep.records import (
     FIDUCIAL_NAMES,
     BeamF3Result,
@@ -65,6 +67,7 @@ def write_markers(
     intended_for: str,
     out_markers: OutFile,
     out_coordsystem: OutFile,
+    electrodes: InFile | None = None,
     handle_angle_deg: float = 45.0,
 ) -> SidecarFields:
     """Write every candidate's target, scalp entry, coil pose and depth.
@@ -91,17 +94,41 @@ def write_markers(
         TSV, one row a candidate.
     out_coordsystem
         JSON: frame, landmarks, head measurements, identity of the T1w.
+    electrodes
+        TSV with 10-10 positions on this scalp (name, x, y, z; scanner RAS mm): with it every place has a name.
     handle_angle_deg
         Between the coil's handle and the mid-sagittal direction, to the back and left.
     """
     points, scalp_result, circuit = _read_fiducials(fiducials), BeamF3Result.load(beamf3), TargetResult.load(target)
     head = _read_head(scalp, points, gm, t1w_to_mni, handle_angle_deg)
     markers = [*_circuit_markers(head, circuit), _group_marker(head), *_scalp_markers(head, scalp_result)]
-    write_tsv(out_markers, markers_table(markers))
+    around = _surroundings(head, points, scalp_result, electrodes, markers)
+    ways = [around.ways_to(marker.placement) if marker.placement else None for marker in markers]
+    table = pd.concat([markers_table(markers), pd.DataFrame([columns(way) for way in ways])], axis=1)
+    write_tsv(out_markers, table)
     write_json(out_coordsystem, coordsystem(t1w, intended_for, points, scalp_result))
     return {
-        "out_markers": {"NIBSBIDSDraft": BEP037_DRAFT, "IntendedFor": intended_for} | column_descriptions(handle_angle_deg)
+        "out_markers": {"NIBSBIDSDraft": BEP037_DRAFT, "IntendedFor": intended_for}
+        | column_descriptions(handle_angle_deg)
+        | descriptions()
     }
+
+
+def _surroundings(
+    head: HeadModel, points: Mapping[str, Fiducial], result: BeamF3Result, electrodes: Path | None, markers: list[Marker]
+) -> Surroundings:
+    landmarks = {name: np.asarray(points[name].position_ras_mm) for name in FIDUCIAL_NAMES}
+    landmarks["vertex"] = np.asarray(result.vertex_ras_mm)
+    beamf3 = next(marker.placement for marker in markers if marker.site.target_id == "beamF3")
+    return Surroundings(head.scalp, head.axes, landmarks, _read_electrodes(electrodes), beamf3)
+
+
+def _read_electrodes(path: Path | None) -> dict[str, Array]:
+    if path is None:
+        return {}
+    table = read_tsv(path, required=("name", "x", "y", "z"))
+    places = table[["x", "y", "z"]].to_numpy(dtype=np.float64)
+    return {str(name): place for name, place in zip(table["name"], places, strict=True) if np.isfinite(place).all()}
 
 
 def _read_fiducials(path: Path) -> dict[str, Fiducial]:

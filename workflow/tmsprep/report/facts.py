@@ -59,6 +59,10 @@ class Marker:
     entry_ras_mm: Point | None
     depth_mm: float | None
     """Distance from the coil to the cortex."""
+    scalp_place: str | None = None
+    """From the nearest 10-10 position, in words."""
+    from_beamf3: str | None = None
+    """The way from Beam F3 along the scalp, in words."""
 
 
 def load_markers(path: Path) -> list[Marker]:
@@ -77,7 +81,13 @@ def _marker(row: Mapping[Any, Any]) -> Marker:
         target_mni_mm=_row_point(row, "target_mni"),
         entry_ras_mm=_row_point(row, "entry"),
         depth_mm=number(row.get("coil_cortex_depth_mm")),
+        scalp_place=_words(row.get("scalp_place")),
+        from_beamf3=_words(row.get("from_beamF3")),
     )
+
+
+def _words(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _row_point(row: Mapping[Any, Any], name: str) -> Point | None:
@@ -127,6 +137,15 @@ class Sites:
         """The published group coordinate in this head, if it could be placed."""
         marker = find_marker(self.markers, "group")
         return marker if marker and marker.target_ras_mm else None
+
+    @property
+    def tape_words(self) -> list[str]:
+        """How to find the first candidate's place on the scalp without a navigator."""
+        marker = find_marker(self.markers, "circuit")
+        if marker is None or self.entry_ras_mm is None:
+            return []
+        way = f"from Beam F3, {marker.from_beamf3} along the scalp" if marker.from_beamf3 else None
+        return [words for words in (marker.scalp_place, way) if words]
 
     @property
     def beamf3_scalp_ras_mm(self) -> Point | None:
