@@ -11,10 +11,12 @@ rule navigate:
         target=f"{NIBS}/{{unit}}_desc-circuit_target.json",
         gm=anat(Anatomy.GM),
         t1w_to_mni=anat(Anatomy.T1W_TO_MNI),
+        brain_mask=anat(Anatomy.BRAIN_MASK),
     output:
         markers=f"{NIBS}/{{unit}}_markers.tsv",
         coordsystem=f"{NIBS}/{{unit}}_coordsystem.json",
     params:
+        entry=OPTIONS.entry.value,
         angle=OPTIONS.handle_angle_deg,
         intended_for=lambda wildcards: f"bids:raw:{STUDY.units[wildcards.unit].t1w.relative_to(OPTIONS.bids_dir).as_posix()}",
     log:
@@ -27,5 +29,6 @@ rule navigate:
     shell:
         "tmsprep stage navigate --t1w {input.t1w:q} --scalp {input.scalp:q} --fiducials {input.fiducials:q}"
         " --beamf3 {input.beamf3:q} --target {input.target:q} --gm {input.gm:q} --t1w-to-mni {input.t1w_to_mni:q}"
-        " --intended-for {params.intended_for:q} --handle-angle-deg {params.angle}"
+        " --brain-mask {input.brain_mask:q}"
+        " --intended-for {params.intended_for:q} --handle-angle-deg {params.angle} --entry {params.entry}"
         " --out-markers {output.markers:q} --out-coordsystem {output.coordsystem:q} > {log:q} 2>&1"

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from tests.scalp.conftest import icosphere
 from tmsprep import templates
-from tmsprep.errors import InputError, ProcessingError
+from tmsprep.errors import ConfigurationError, InputError, ProcessingError
 from tmsprep.files import read_tsv, save_nifti, sha256, write_tsv
 from tmsprep.navigate.frames import mni_of
 from tmsprep.navigate.pose import HeadAxes, coil_pose, outward_normal
@@ -124,7 +124,7 @@ class Head:
         paths = {"nasion_inion": "a", "tragus_tragus": "b", "circumference": "c"}
         return BeamF3Result(360, 362, 560, 65, 95, place, tuple(map(float, f3)), (0.0, 0.0, 90.0), Status.OK, (), paths)
 
-    def run(self, target: TargetResult, beamf3: BeamF3Result, angle: float = 45.0, **more: Path) -> pd.DataFrame:
+    def run(self, target: TargetResult, beamf3: BeamF3Result, angle: float = 45.0, **more: Path | str) -> pd.DataFrame:
         target.save(self.folder / "target.json")
         beamf3.save(self.folder / "beamf3.json")
         run(
@@ -176,6 +176,24 @@ def test_transform_agrees_with_the_columns(head: Head) -> None:
     assert np.allclose(matrix[:3, 2], -xyz(table, "circuit", "normal"), atol=1e-5)
     assert np.allclose(matrix[:3, 1], xyz(table, "circuit", "direction"), atol=1e-5)
     assert not np.allclose(matrix[:3, :3], matrix[:3, :3].T, atol=0.05), "a transposed matrix would be noticed"
+
+
+def test_entry_along_the_cortex(head: Head) -> None:
+    """A brain whose surface leans: the entry follows its normal, not the nearest scalp."""
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = -100
+    points = np.moveaxis(np.indices((101, 101, 101)), 0, -1) * 2.0 - 100
+    lean = LEFT_FRONT + [0.0, 0.25, 0.0]
+    lean /= np.linalg.norm(lean)
+    target = LEFT_FRONT * 70
+    save_nifti(head.folder / "brain.nii.gz", ((points - target) @ lean < 2).astype(np.uint8), affine, xform_code=1)
+    table = head.run(head.target(), head.beamf3(), brain_mask=head.folder / "brain.nii.gz", entry="cortex")
+    entry = xyz(table, "circuit", "entry")
+    way = (entry - target) / np.linalg.norm(entry - target)
+    assert np.degrees(np.arccos(np.clip(way @ lean, -1, 1))) < 1.5
+    assert np.linalg.norm(entry) == pytest.approx(RADIUS_MM, abs=0.3)
+    with pytest.raises(ConfigurationError, match="brain mask"):
+        head.run(head.target(), head.beamf3(), entry="cortex")
 
 
 def test_ways_for_a_tape(head: Head) -> None:

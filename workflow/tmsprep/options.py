@@ -34,6 +34,13 @@ class Method(StrEnum):
     PARCEL = "parcel"
 
 
+class Entry(StrEnum):
+    """Where on the scalp the coil goes for a target in the cortex."""
+
+    NEAREST = "nearest"
+    CORTEX = "cortex"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a run depends on besides the two folders.
@@ -99,6 +106,9 @@ class Settings:
     """Regress the global signal out."""
     smoothing_fwhm_mm: float = 4.0
     """Width of the smoothing kernel (mm)."""
+    entry: Entry = Entry.NEAREST
+    """The place on the scalp for a target: ``nearest`` to it, or where the ``cortex`` points to (along the brain surface's
+    normal)."""
     handle_angle_deg: float = 45.0
     """Angle between the coil handle and the midline (degrees)."""
     fiducials: Path | None = None

@@ -63,6 +63,23 @@ class Surface:
         """Return the distance from a point (3,) to the surface."""
         return float(np.linalg.norm(self.nearest(point_ras_mm) - np.asarray(point_ras_mm, dtype=np.float64)))
 
+    def hit(self, origin_ras_mm: ArrayLike, direction: ArrayLike) -> Array | None:
+        """Return the first point (3,) of the surface on a ray, or None where it meets none.
+
+        Moeller and Trumbore 1997, doi:10.1080/10867651.1997.10487468, over all faces at once.
+        """
+        origin, along = np.asarray(origin_ras_mm, dtype=np.float64), np.asarray(direction, dtype=np.float64)
+        first, second, third = self.corners_ras_mm.transpose(1, 0, 2)
+        one, two, off = second - first, third - first, origin - first
+        across = np.cross(along, two)
+        det = np.einsum("ij,ij->i", one, across)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u = np.einsum("ij,ij->i", off, across) / det
+            v = np.cross(off, one) @ along / det
+            away = np.einsum("ij,ij->i", np.cross(off, one), two) / det
+            met = (u >= 0) & (v >= 0) & (u + v <= 1) & (away > 0)
+        return origin + float(away[met].min()) * along if met.any() else None
+
     def nearest_vertex(self, point_ras_mm: ArrayLike) -> int:
         """Return the index of the vertex closest to a point (3,)."""
         return int(self._tree.query(np.asarray(point_ras_mm, dtype=np.float64))[1])

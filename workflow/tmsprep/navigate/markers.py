@@ -113,7 +113,10 @@ def column_descriptions(handle_angle_deg: float) -> dict[str, Any]:
         **_described(
             "target", "Target in the cortex; for beamF3 and F3 the first grey matter along the inward scalp normal"
         ),
-        **_described("entry", "Point of the scalp closest to the target; for beamF3 and F3 the scalp position itself"),
+        **_described(
+            "entry",
+            "Point of the scalp over the target, by the rule in EntryRule; for beamF3 and F3 the scalp position itself",
+        ),
         "coil_transform": {
             "Description": "Coil frame to scanner RAS, 4 x 4, row by row. Axes as SimNIBS has them: origin at the entry on "
             "the scalp (no allowance for hair or coil casing), z into the head, handle along -y, x = y cross z. The handle "

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tmsprep import templates
-from tmsprep.errors import InputError
+from tmsprep.errors import ConfigurationError, InputError, ProcessingError
 from tmsprep.files import load_nifti, read_data, read_tsv, write_json, write_tsv
 from tmsprep.navigate.coordsystem import BEP037_DRAFT, coordsystem
-from tmsprep.navigate.cortex import MAX_DEPTH_MM, cortex_below
+from tmsprep.navigate.cortex import MAX_DEPTH_MM, cortex_below, cortex_normal
 from tmsprep.navigate.frames import mni_of, require_left
 from tmsprep.navigate.markers import Marker, Placement, Site, column_descriptions, markers_table
 from tmsprep.navigate.pose import HeadAxes, coil_pose
 from tmsprep.navigate.ways import Surroundings, columns, descriptions
+from tmsprep.options import Entry
 from tmsprep.records import (
     FIDUCIAL_NAMES,
     BeamF3Result,
@@ -53,6 +54,28 @@ class HeadModel:
     grey_matter_affine_ras_mm: Array
     t1w_to_mni: Transform
     handle_angle_deg: float
+    brain: tuple[NDArray[np.float32], Array] | None
+    """Brain mask and affine (RAS mm), where the entry follows the cortex; None where it is the nearest place."""
+
+    def entry_over(self, target_ras_mm: ArrayLike) -> Array:
+        """Return the place (3,) on the scalp for a target (3,).
+
+        Raises
+        ------
+        ProcessingError
+            The cortex points nowhere there.
+        """
+        if self.brain is None:
+            return self.scalp.nearest(target_ras_mm)
+        normal = cortex_normal(*self.brain, target_ras_mm)
+        entry = None if normal is None else self.scalp.hit(target_ras_mm, normal)
+        if entry is None:
+            raise ProcessingError(
+                "the brain's surface has no direction at the target",
+                where="--entry cortex",
+                action="look at the brain mask, or use --entry nearest",
+            )
+        return entry
 
 
 def write_markers(
@@ -68,6 +91,8 @@ def write_markers(
     out_markers: OutFile,
     out_coordsystem: OutFile,
     electrodes: InFile | None = None,
+    brain_mask: InFile | None = None,
+    entry: Entry = Entry.NEAREST,
     handle_angle_deg: float = 45.0,
 ) -> SidecarFields:
     """Write every candidate's target, scalp entry, coil pose and depth.
@@ -96,11 +121,17 @@ def write_markers(
         JSON: frame, landmarks, head measurements, identity of the T1w.
     electrodes
         TSV with 10-10 positions on this scalp (name, x, y, z; scanner RAS mm): with it every place has a name.
+    brain_mask
+        Of the T1w; needed where the entry follows the cortex.
+    entry
+        ``nearest``: the point of the scalp nearest to the target. ``cortex``: where the normal of the brain surface there
+        leaves the head.
     handle_angle_deg
         Between the coil's handle and the mid-sagittal direction, to the back and left.
     """
     points, scalp_result, circuit = _read_fiducials(fiducials), BeamF3Result.load(beamf3), TargetResult.load(target)
-    head = _read_head(scalp, points, gm, t1w_to_mni, handle_angle_deg)
+    brain = _read_brain(brain_mask) if Entry(entry) is Entry.CORTEX else None
+    head = _read_head(scalp, points, gm, t1w_to_mni, handle_angle_deg, brain)
     markers = [*_circuit_markers(head, circuit), _group_marker(head), *_scalp_markers(head, scalp_result)]
     around = _surroundings(head, points, scalp_result, electrodes, markers)
     ways = [around.ways_to(marker.placement) if marker.placement else None for marker in markers]
@@ -110,6 +141,7 @@ def write_markers(
     return {
         "out_markers": {"NIBSBIDSDraft": BEP037_DRAFT, "IntendedFor": intended_for}
         | column_descriptions(handle_angle_deg)
+        | {"EntryRule": Entry(entry).value}
         | descriptions()
     }
 
@@ -139,7 +171,12 @@ def _read_fiducials(path: Path) -> dict[str, Fiducial]:
 
 
 def _read_head(
-    scalp: Path, points: Mapping[str, Fiducial], gm: Path, t1w_to_mni: Path, handle_angle_deg: float
+    scalp: Path,
+    points: Mapping[str, Fiducial],
+    gm: Path,
+    t1w_to_mni: Path,
+    handle_angle_deg: float,
+    brain: tuple[NDArray[np.float32], Array] | None,
 ) -> HeadModel:
     image = load_nifti(gm)
     nas, ini, lpa, rpa = (points[name].position_ras_mm for name in FIDUCIAL_NAMES)
@@ -150,7 +187,15 @@ def _read_head(
         grey_matter_affine_ras_mm=np.asarray(image.affine, dtype=np.float64),
         t1w_to_mni=Transform.load(t1w_to_mni),
         handle_angle_deg=handle_angle_deg,
+        brain=brain,
     )
+
+
+def _read_brain(path: Path | None) -> tuple[NDArray[np.float32], Array]:
+    if path is None:
+        raise ConfigurationError("--entry cortex needs the brain mask", where="--brain-mask")
+    image = load_nifti(path)
+    return read_data(image), np.asarray(image.affine, dtype=np.float64)
 
 
 def _circuit_markers(head: HeadModel, result: TargetResult) -> list[Marker]:
@@ -166,7 +211,7 @@ def _circuit_marker(head: HeadModel, result: TargetResult, rank: int, found: Can
     require_left(site.target_id, found.target_ras_mm, found.target_mni_mm, head.t1w_to_mni)
     if result.status is Status.ABSTAIN:
         return Marker(site, None)
-    entry = head.scalp.nearest(found.target_ras_mm)
+    entry = head.entry_over(found.target_ras_mm)
     if (distance := float(np.linalg.norm(entry - found.target_ras_mm))) > MAX_ENTRY_DISTANCE_MM:
         raise InputError(
             f"it is {distance:.0f} mm from the scalp",
@@ -192,7 +237,7 @@ def _group_marker(head: HeadModel) -> Marker:
     mni = templates.transform(templates.NLIN2009C, templates.NLIN6).pull_points(in_nlin6)[0]
     target = head.t1w_to_mni.pull_points(mni)[0]
     require_left("group", target, mni, head.t1w_to_mni)
-    entry = head.scalp.nearest(target)
+    entry = head.entry_over(target)
     if (distance := float(np.linalg.norm(entry - target))) > MAX_ENTRY_DISTANCE_MM:
         reasons = (_GROUP_REASON, f"it is {distance:.0f} mm from the scalp")
         return Marker(Site("group", "group", text, Status.ABSTAIN, reasons), None)
