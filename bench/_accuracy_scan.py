@@ -64,7 +64,7 @@ class Difficulty:
 
 
 USUAL = Difficulty("usual", 1.0, 70.0)
-WEAK = Difficulty("weak", 0.4, 35.0)
+WEAK = Difficulty("weak", 0.3, 35.0)
 """The circuit is weaker than the networks (0.7 %) and patches (0.55 %) that compete with it."""
 
 

@@ -17,6 +17,8 @@ SUBCOMMANDS: dict[str, str] = {
     "simulate": "tmsprep.simulate.command:command",
     "circuits": "tmsprep.target.command:command",
     "images": "tmsprep.images_command:command",
+    "verify": "tmsprep.provenance.verify:command",
+    "lock": "tmsprep.provenance.lock:command",
 }
 """Sub-command to ``module:function``; `stage` is run here."""
 

@@ -151,6 +151,7 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
     TmsprepError
         Whatever the stage found wrong; then no output exists.
     """
+    from tmsprep.provenance.activity import write_record
     from tmsprep.provenance.record import StageRun, write_sidecars
 
     pin_threads()
@@ -161,6 +162,7 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
     outputs = {key: paths_of(arguments.get(key)) for key in signature.outputs}
     _require_inputs(inputs)
     twins = {path: temporary_twin(path) for paths in outputs.values() for path in paths}
+    sidecars: dict[Path, Path] = {}
     started = time.time()
     try:
         for path in twins:
@@ -168,11 +170,12 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
         fields = function(**_with_twins(arguments, signature.outputs, twins))
         _require_outputs(name, twins)
         record = StageRun(name, dict(arguments), inputs, outputs, started, time.time())
-        twins |= write_sidecars(record, twins, fields)
-        for path, twin in twins.items():
+        sidecars = write_sidecars(record, twins, fields)
+        for path, twin in (twins | sidecars).items():
             publish(twin, path)
+        write_record(record, twins | sidecars)
     finally:
-        for twin in twins.values():
+        for twin in (twins | sidecars).values():
             twin.unlink(missing_ok=True)
 
 

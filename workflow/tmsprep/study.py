@@ -139,6 +139,8 @@ class Study:
             places["preprocessed"] = self.preproc
         if dataset == self.tmsprep.name and self.tedana.name in self.datasets():
             places["tedana"] = self.tedana
+        if dataset == self.tedana.name:
+            places["tmsprep"] = self.tmsprep  # where its summary goes
         home = self.options.output_dir.resolve() / dataset
         return {name: os.path.relpath(path.resolve(), home) for name, path in places.items()}
 

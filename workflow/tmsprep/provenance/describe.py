@@ -105,7 +105,7 @@ def describe_dataset(
         "DatasetType": "derivative",
         "License": "see the source dataset",
         "GeneratedBy": _chain(dataset, root, links, image),
-        "SourceDatasets": [{"URL": f"bids:{key}:"} for key in links],
+        "SourceDatasets": [{"URL": f"bids:{key}:"} for key in links if key != "tmsprep"],
         "DatasetLinks": links,
     }
     write_json(out_description, content)

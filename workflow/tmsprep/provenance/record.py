@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,14 @@ class StageRun:
     started: float
     """Seconds since the epoch."""
     ended: float
+    digests: dict[Path, str] = field(default_factory=dict[Path, str])
+    """What `digest` found."""
+
+    def digest(self, path: Path) -> str:
+        """Return a file's SHA-256, computed once a run: inputs do not change while a stage runs."""
+        if path not in self.digests:
+            self.digests[path] = sha256(path)
+        return self.digests[path]
 
 
 @cache
@@ -104,7 +112,7 @@ def write_sidecars(run: StageRun, twins: Mapping[Path, Path], fields: Mapping[st
             if path.suffix == ".json":
                 _extend_json(twins[path], _provenance(run, path) | _with_uris(extra, path))
             elif (sidecar := sidecar_path(path)) is not None and dataset_root(path.parent.resolve()):
-                content = _with_uris(extra, path) | _provenance(run, path) | {"SHA256": sha256(twins[path])}
+                content = _with_uris(extra, path) | _provenance(run, path) | {"SHA256": run.digest(twins[path])}
                 made[sidecar] = temporary_twin(sidecar)
                 write_json(made[sidecar], content)
     return made
@@ -125,7 +133,7 @@ def _provenance(run: StageRun, path: Path) -> dict[str, Any]:
     sources = [source for paths in run.inputs.values() for source in paths]
     return {
         "Sources": [bids_uri(source, path) for source in sources],
-        "SourcesSHA256": [sha256(source) for source in sources],
+        "SourcesSHA256": [run.digest(source) for source in sources],
         "Command": command_line(run, path),
         "GeneratedBy": [{"Name": "tmsprep", "Version": __version__}],
     }
