@@ -58,6 +58,7 @@ rule report:
         beamf3=page_anat(f"{NIBS}/{{anat}}_beamf3.json"),
         fiducials=page_anat(f"{NIBS}/{{anat}}_fiducials.tsv"),
         markers=page(f"{NIBS}/{{unit}}_markers.tsv"),
+        navigators=page(f"{NIBS}/{{unit}}_navigators.json"),
         scalp_picture=page_anat(f"{NIBS}/{{anat}}_scalp.png"),
         confounds=page_contract(Functional.CONFOUNDS),
         regressors=page_runs(f"{OUT}/{{folder}}/func/{{run}}_desc-regressors_timeseries.tsv"),
@@ -84,7 +85,7 @@ rule report:
     shell:
         "tmsprep stage report --participant {wildcards.label} --t1w {input.t1w:q} --brain-mask {input.brain_mask:q}"
         " --scores {input.scores:q} --target {input.target:q} --beamf3 {input.beamf3:q} --fiducials {input.fiducials:q}"
-        " --markers {input.markers:q} --scalp-picture {input.scalp_picture:q} --confounds {input.confounds:q}"
+        " --markers {input.markers:q} --navigators {input.navigators:q} --scalp-picture {input.scalp_picture:q} --confounds {input.confounds:q}"
         " --regressors {input.regressors:q} --wm {input.wm:q} --denoise-summary {input.denoise_summary:q} {params.tedana:q} --boldref {input.boldref:q}"
         " --boldref-to-t1w {input.boldref_to_t1w:q} --plan {input.plan:q} --out-html {output.html:q} > {log:q} 2>&1"
 

@@ -30,12 +30,16 @@ class Role(Enum):
 
     INPUT = "input"
     OUTPUT = "output"
+    MAYBE = "maybe"
 
 
 InFile = Annotated[Path, Role.INPUT]
 """A file that the stage reads."""
 OutFile = Annotated[Path, Role.OUTPUT]
 """A file that the stage writes; it is given a temporary name with the same ending."""
+
+MaybeOutFile = Annotated[Path, Role.MAYBE]
+"""An output that the stage may leave out on purpose; what an earlier run left there is then removed."""
 
 SidecarFields = dict[str, Any]
 """What a stage function returns: parameter name to fields, or to a list of fields for a list of outputs."""
@@ -62,6 +66,7 @@ STAGES: dict[str, str] = {
     "scalp": "tmsprep.scalp.stage:reconstruct_scalp",
     "beamf3": "tmsprep.scalp.stage:locate_beamf3",
     "navigate": "tmsprep.navigate.stage:write_markers",
+    "export": "tmsprep.navigate.formats.stage:export_navigators",
     "report": "tmsprep.report.participant:write_participant_report",
     "group": "tmsprep.report.group:write_group_report",
     "describe": "tmsprep.provenance.describe:describe_dataset",
@@ -113,6 +118,8 @@ class Signature:
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    """With those that may be left out."""
+    maybe: tuple[str, ...]
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Signature:
@@ -121,7 +128,8 @@ class Signature:
         names = [name for name in inspect.signature(function).parameters if name in hints]
         return cls(
             tuple(name for name in names if _role(hints[name]) is Role.INPUT),
-            tuple(name for name in names if _role(hints[name]) is Role.OUTPUT),
+            tuple(name for name in names if _role(hints[name]) in {Role.OUTPUT, Role.MAYBE}),
+            tuple(name for name in names if _role(hints[name]) is Role.MAYBE),
         )
 
 
@@ -152,7 +160,7 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
         Whatever the stage found wrong; then no output exists.
     """
     from tmsprep.provenance.activity import write_record
-    from tmsprep.provenance.record import StageRun, write_sidecars
+    from tmsprep.provenance.record import StageRun, sidecar_path, write_sidecars
 
     pin_threads()
     find_own_programs()
@@ -168,6 +176,13 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
         for path in twins:
             path.parent.mkdir(parents=True, exist_ok=True)
         fields = function(**_with_twins(arguments, signature.outputs, twins))
+        left_out = {path for key in signature.maybe for path in outputs[key] if not twins[path].exists()}
+        for path in left_out:
+            del twins[path]
+            for old in (path, sidecar_path(path)):
+                if old is not None:
+                    old.unlink(missing_ok=True)
+        outputs = {key: [path for path in paths if path not in left_out] for key, paths in outputs.items()}
         _require_outputs(name, twins)
         record = StageRun(name, dict(arguments), inputs, outputs, started, time.time())
         sidecars = write_sidecars(record, twins, fields)

@@ -16,6 +16,8 @@ from typing import Any
 from tmsprep import __version__
 from tmsprep.files import read_json, sha256, temporary_twin, write_json
 
+_CLOSED = (".mrk.json",)
+"""JSON whose schema is another program's: nothing is added."""
 _SIDECAR_ENDINGS = (".nii.gz", ".nii", ".tsv", ".h5", ".txt", ".surf.gii")
 
 
@@ -109,6 +111,8 @@ def write_sidecars(run: StageRun, twins: Mapping[Path, Path], fields: Mapping[st
             if twins[path].is_symlink():  # what it points to was described by who wrote it
                 continue
             extra = own[index] if isinstance(own, list) else own
+            if path.name.endswith(_CLOSED):
+                continue
             if path.suffix == ".json":
                 _extend_json(twins[path], _provenance(run, path) | _with_uris(extra, path))
             elif (sidecar := sidecar_path(path)) is not None and dataset_root(path.parent.resolve()):

@@ -50,6 +50,7 @@ def write_participant_report(
     out_html: OutFile,
     regressors: list[InFile] | None = None,
     wm: InFile | None = None,
+    navigators: InFile | None = None,
 ) -> SidecarFields:
     """Write the participant's page.
 
@@ -93,6 +94,8 @@ def write_participant_report(
         Design of each run with the column ``kept`` (TSV); without it, censored volumes are found from FD.
     wm
         White-matter probability in T1w space, for the outline; without it, the T1w image's own brightness is used.
+    navigators
+        Index of the files for neuronavigators (JSON).
 
     Raises
     ------
@@ -124,6 +127,7 @@ def write_participant_report(
         candidates=_candidate_table(sites),
         measures=facts.other_values(sites.target.measures),
         fiducials=_fiducial_table(landmarks),
+        navigators=_navigator_table(navigators),
         fiducials_to_check=any(item.status is not Status.OK for item in landmarks.values()),
         scalp=pictures.scalp_picture(scalp_picture) if sites.beamf3_scalp_ras_mm else None,
         registrations=_registrations(anatomy, wm, boldref, boldref_to_t1w, sites),
@@ -285,6 +289,12 @@ def _candidate_table(sites: Sites) -> Table:
             )
         )
     return Table(head, tuple(rows))
+
+
+def _navigator_table(path: Path | None) -> Table:
+    head = ("File", "Opens in")
+    files: dict[str, str] = {} if path is None else read_json(path)["Files"]
+    return Table(head, tuple(files.items()))
 
 
 def _fiducial_table(landmarks: dict[str, Fiducial]) -> Table:
