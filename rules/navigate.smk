@@ -8,6 +8,7 @@ rule navigate:
         scalp=anat_output(SCALP),
         fiducials=anat_output(f"{NIBS}/{{anat}}_fiducials.tsv"),
         beamf3=anat_output(f"{NIBS}/{{anat}}_beamf3.json"),
+        electrodes=anat_output(f"{NIBS}/{{anat}}_electrodes.tsv"),
         target=f"{NIBS}/{{unit}}_desc-circuit_target.json",
         gm=anat(Anatomy.GM),
         t1w_to_mni=anat(Anatomy.T1W_TO_MNI),
@@ -29,6 +30,6 @@ rule navigate:
     shell:
         "tmsprep stage navigate --t1w {input.t1w:q} --scalp {input.scalp:q} --fiducials {input.fiducials:q}"
         " --beamf3 {input.beamf3:q} --target {input.target:q} --gm {input.gm:q} --t1w-to-mni {input.t1w_to_mni:q}"
-        " --brain-mask {input.brain_mask:q}"
+        " --brain-mask {input.brain_mask:q} --electrodes {input.electrodes:q}"
         " --intended-for {params.intended_for:q} --handle-angle-deg {params.angle} --entry {params.entry}"
         " --out-markers {output.markers:q} --out-coordsystem {output.coordsystem:q} > {log:q} 2>&1"

@@ -28,13 +28,28 @@ rule scalp:
         " --out-picture {output.picture:q} > {log:q} 2>&1"
 
 
+# somebody's tape measurements, if the dataset has any
+TAPE = [
+    path.as_posix()
+    for path in (OPTIONS.bids_dir / "phenotype" / "beamf3.tsv", OPTIONS.bids_dir / "participants.tsv")
+    if path.is_file()
+][:1]
+
+
 rule beamf3:
-    "Tape lengths and the Beam F3 point on the scalp."
+    "Tape lengths, Beam F3 and the 10-10 positions on the scalp."
     input:
         scalp=SCALP,
         fiducials=f"{NIBS}/{{anat}}_fiducials.tsv",
+        tape=TAPE,
     output:
         result=f"{NIBS}/{{anat}}_beamf3.json",
+        electrodes=f"{NIBS}/{{anat}}_electrodes.tsv",
+    params:
+        tape=option("--tape", TAPE),
+        participant=lambda wildcards: wildcards.anat.split("_")[0],
+        variant=OPTIONS.beamf3_variant.value,
+        seed=OPTIONS.seed,
     log:
         f"{LOGS}/{{folder}}/{{anat}}_beamf3.log",
     benchmark:
@@ -44,4 +59,6 @@ rule beamf3:
         runtime=15,
     shell:
         "tmsprep stage beamf3 --scalp {input.scalp:q} --fiducials {input.fiducials:q} --out-result {output.result:q}"
+        " --out-electrodes {output.electrodes:q} {params.tape:q} --participant {params.participant:q}"
+        " --variant {params.variant} --seed {params.seed}"
         " > {log:q} 2>&1"

@@ -41,6 +41,13 @@ class Entry(StrEnum):
     CORTEX = "cortex"
 
 
+class BeamF3Variant(StrEnum):
+    """Which Beam F3: the web calculator's, or 3.5 mm farther from the vertex."""
+
+    WEB = "web"
+    ADJUSTED = "adjusted"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a run depends on besides the two folders.
@@ -106,6 +113,8 @@ class Settings:
     """Regress the global signal out."""
     smoothing_fwhm_mm: float = 4.0
     """Width of the smoothing kernel (mm)."""
+    beamf3_variant: BeamF3Variant = BeamF3Variant.WEB
+    """Beam F3 as the ``web`` calculator has it, or ``adjusted``: 3.5 mm farther from the vertex."""
     entry: Entry = Entry.NEAREST
     """The place on the scalp for a target: ``nearest`` to it, or where the ``cortex`` points to (along the brain surface's
     normal)."""

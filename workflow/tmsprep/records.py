@@ -149,6 +149,16 @@ class BeamF3Result:
     reasons: tuple[str, ...]
     paths: dict[str, str]
     """How each length was measured, in words."""
+    variant: str = "web"
+    """Which of the two places `beamf3_ras_mm` is: ``web`` or ``adjusted``."""
+    web_ras_mm: Point | None = None
+    adjusted_ras_mm: Point | None = None
+    """3.5 mm farther from the vertex."""
+    spread_median_mm: float | None = None
+    spread_95_mm: float | None = None
+    """How far Beam F3 moves if each fiducial is wrong by a normal deviate."""
+    tape: dict[str, float] = field(default_factory=dict[str, float])
+    """Lengths that somebody measured on the head, X and Y from them, their difference from the MRI's; empty if none."""
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -160,6 +170,8 @@ class BeamF3Result:
         content: dict[str, Any] = {key: value for key, value in read_json(path).items() if key in cls.__annotations__}
         for key in ("beamf3_ras_mm", "f3_ras_mm", "vertex_ras_mm"):
             content[key] = _point(content[key])
+        for key in ("web_ras_mm", "adjusted_ras_mm"):
+            content[key] = _point(content[key]) if content.get(key) else None
         content["status"] = Status(content["status"])
         content["reasons"] = tuple(content["reasons"])
         return cls(**content)

@@ -103,13 +103,13 @@ def measure(surface: Surface, landmarks: Landmarks) -> Measurements:
         The vertex does not settle, or a plane misses the scalp: the fiducials cannot be right.
     """
     vertex = _find_vertex(surface, landmarks)
-    sagittal = _over(surface, landmarks.nas_ras_mm, vertex, landmarks.ini_ras_mm)
-    coronal = _over(surface, landmarks.lpa_ras_mm, vertex, landmarks.rpa_ras_mm)
+    sagittal = tape_over(surface, landmarks.nas_ras_mm, vertex, landmarks.ini_ras_mm)
+    coronal = tape_over(surface, landmarks.lpa_ras_mm, vertex, landmarks.rpa_ras_mm)
     loop = _circumference(surface, landmarks, sagittal, vertex)
     return Measurements(landmarks, vertex, sagittal, coronal, loop)
 
 
-def _over(surface: Surface, start: Array, via: Array, end: Array) -> Polyline:
+def tape_over(surface: Surface, start: Array, via: Array, end: Array) -> Polyline:
     """Lay a tape from one point over another to a third, in their plane."""
     plane = Plane.through(start, via, end)
     return tape_arc(arc(section(surface, plane, via), start, end, via), plane.normal)
@@ -119,14 +119,14 @@ def _find_vertex(surface: Surface, landmarks: Landmarks) -> Array:
     """Halve the two lines in turn until neither moves the vertex."""
     centre = (landmarks.lpa_ras_mm + landmarks.rpa_ras_mm) / 2
     above = centre + _ABOVE_HEAD_MM * landmarks.axes[2]
-    vertex = _over(surface, landmarks.lpa_ras_mm, above, landmarks.rpa_ras_mm).at_fraction(0.5)
+    vertex = tape_over(surface, landmarks.lpa_ras_mm, above, landmarks.rpa_ras_mm).at_fraction(0.5)
     for _ in range(_VERTEX_ROUNDS):
         before = vertex
         for start, end in (
             (landmarks.nas_ras_mm, landmarks.ini_ras_mm),
             (landmarks.lpa_ras_mm, landmarks.rpa_ras_mm),
         ):
-            vertex = surface.nearest(_over(surface, start, vertex, end).at_fraction(0.5))
+            vertex = surface.nearest(tape_over(surface, start, vertex, end).at_fraction(0.5))
         if np.linalg.norm(vertex - before) < VERTEX_TOLERANCE_MM / 10:
             return vertex
     raise ProcessingError("no vertex halves both lines over the head", action="check the fiducials")
@@ -144,7 +144,12 @@ def _circumference(surface: Surface, landmarks: Landmarks, sagittal: Polyline, v
     return Polyline(np.vstack([there.points_ras_mm, back.points_ras_mm[1:]]))
 
 
-def locate_on_scalp(surface: Surface, measured: Measurements) -> BeamF3Location:
+ADJUSTMENT_MM = 3.5
+"""How much farther from the vertex the MRI-guided place lay on average (Mir-Moghtadaei et al. 2015,
+doi:10.1016/j.brs.2015.05.008)."""
+
+
+def locate_on_scalp(surface: Surface, measured: Measurements, *, beyond_mm: float = 0.0) -> BeamF3Location:
     """Find Beam F3: X along the circumference from FPz to the left, then Y from the vertex towards that mark.
 
     Notes
@@ -156,7 +161,7 @@ def locate_on_scalp(surface: Surface, measured: Measurements) -> BeamF3Location:
     distances = beamf3_distances(measured.lengths)
     mark = surface.nearest(measured.circumference.at_mm(distances.x_mm))
     line = geodesic(surface, measured.vertex_ras_mm, mark)
-    return BeamF3Location(distances, mark, line, surface.nearest(line.at_mm(distances.y_mm)))
+    return BeamF3Location(distances, mark, line, surface.nearest(line.at_mm(distances.y_mm + beyond_mm)))
 
 
 def f3_on_scalp(surface: Surface, measured: Measurements) -> Array:
@@ -169,5 +174,5 @@ def f3_on_scalp(surface: Surface, measured: Measurements) -> Array:
     """
     fpz, fz, oz = (surface.nearest(measured.nasion_inion.at_fraction(part)) for part in (0.1, 0.3, 0.9))
     t7, t8 = (surface.nearest(measured.tragus_tragus.at_fraction(part)) for part in (0.1, 0.9))
-    f7, f8 = (surface.nearest(_over(surface, fpz, side, oz).at_fraction(0.3)) for side in (t7, t8))
-    return surface.nearest(_over(surface, f7, fz, f8).at_fraction(0.25))
+    f7, f8 = (surface.nearest(tape_over(surface, fpz, side, oz).at_fraction(0.3)) for side in (t7, t8))
+    return surface.nearest(tape_over(surface, f7, fz, f8).at_fraction(0.25))

@@ -7,17 +7,30 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from tmsprep.errors import InputError
-from tmsprep.files import load_nifti, read_data, save_nifti
+from tmsprep.errors import InputError, ProcessingError
+from tmsprep.files import load_nifti, read_data, save_nifti, write_tsv
+from tmsprep.options import BeamF3Variant
 from tmsprep.records import FIDUCIAL_NAMES, BeamF3Result, Fiducial, Point, Status, load_fiducials, save_fiducials
 from tmsprep.scalp.beamf3 import implausible
 from tmsprep.scalp.fiducials import CAUTION_SNAP_MM, combine, find_fiducials, read_manual_fiducials
 from tmsprep.scalp.headmask import Head, find_head
-from tmsprep.scalp.measure import BeamF3Location, Landmarks, Measurements, f3_on_scalp, locate_on_scalp, measure
+from tmsprep.scalp.measure import (
+    ADJUSTMENT_MM,
+    BeamF3Location,
+    Landmarks,
+    Measurements,
+    f3_on_scalp,
+    locate_on_scalp,
+    measure,
+)
 from tmsprep.scalp.picture import draw_scalp
 from tmsprep.scalp.reconstruct import scalp_surface
+from tmsprep.scalp.spread import Spread, beamf3_spread
+from tmsprep.scalp.tape import compare, doubts_of, read_tape
+from tmsprep.scalp.tenten import ten_ten
 from tmsprep.scalp.wholehead import FaceEvidence, require_face, require_skull
 from tmsprep.spaces import Array, Transform
 from tmsprep.stages import InFile, OutFile, SidecarFields
@@ -25,6 +38,8 @@ from tmsprep.surfaces import Surface
 
 MAX_BEAMF3_TO_F3_MM = 8.0
 """Beam F3 approximates the 10-20 F3; farther apart than this, a landmark is likely wrong."""
+MAX_SPREAD_MM = 10.0
+"""95 % of the places that moved fiducials give lie within this distance, or the status is ``caution``."""
 _SCANNER_CODE = 1
 
 _PATHS = {
@@ -147,8 +162,18 @@ def _fiducial_fields() -> dict[str, object]:
     }
 
 
-def locate_beamf3(*, scalp: InFile, fiducials: InFile, out_result: OutFile) -> SidecarFields:
-    """Measure the head along its scalp and locate Beam F3 and the 10-20 F3.
+def locate_beamf3(
+    *,
+    scalp: InFile,
+    fiducials: InFile,
+    out_result: OutFile,
+    out_electrodes: OutFile | None = None,
+    tape: InFile | None = None,
+    participant: str = "",
+    variant: BeamF3Variant = BeamF3Variant.WEB,
+    seed: int = 42,
+) -> SidecarFields:
+    """Measure the head along its scalp and locate Beam F3 and the positions of the 10-10 system.
 
     Parameters
     ----------
@@ -158,12 +183,27 @@ def locate_beamf3(*, scalp: InFile, fiducials: InFile, out_result: OutFile) -> S
         TSV with NAS, INI, LPA, RPA in scanner RAS mm.
     out_result
         JSON: lengths, X, Y, positions, status and reasons.
+    out_electrodes
+        TSV: the 10-10 positions, scanner RAS mm.
+    tape
+        ``participants.tsv`` or ``phenotype/beamf3.tsv`` that may hold tape measurements.
+    participant
+        Whose row of it, with ``sub-``.
+    variant
+        ``web``, or ``adjusted``: 3.5 mm farther from the vertex.
+    seed
+        Governs the draws of the spread.
     """
     surface, chosen = Surface.load(scalp), load_fiducials(fiducials)
     if missing := [name for name in FIDUCIAL_NAMES if name not in chosen]:
         raise InputError(f"no {', '.join(missing)}", where=fiducials, expected=", ".join(FIDUCIAL_NAMES))
-    measured, beamf3, f3 = _measure_all(surface, chosen)
-    status, reasons = _judge(measured, beamf3, f3, chosen)
+    measured, web, f3 = _measure_all(surface, chosen)
+    adjusted = locate_on_scalp(surface, measured, beyond_mm=ADJUSTMENT_MM)
+    beamf3 = adjusted if BeamF3Variant(variant) is BeamF3Variant.ADJUSTED else web
+    status, reasons = _judge(measured, web, f3, chosen)
+    difference, doubts = _against_tape(tape, participant, web)
+    spread, unsure = _spread(surface, measured, seed)
+    doubts += unsure
     lengths = measured.lengths
     BeamF3Result(
         nasion_inion_mm=round(lengths.nasion_inion_mm, 3),
@@ -174,11 +214,49 @@ def locate_beamf3(*, scalp: InFile, fiducials: InFile, out_result: OutFile) -> S
         beamf3_ras_mm=_point(beamf3.position_ras_mm),
         f3_ras_mm=_point(f3),
         vertex_ras_mm=_point(measured.vertex_ras_mm),
-        status=status,
-        reasons=reasons,
+        status=Status.CAUTION if doubts and status is Status.OK else status,
+        reasons=(*reasons, *doubts),
         paths=_PATHS,
+        variant=BeamF3Variant(variant).value,
+        web_ras_mm=_point(web.position_ras_mm),
+        adjusted_ras_mm=_point(adjusted.position_ras_mm),
+        spread_median_mm=None if spread is None else round(spread.median_mm, 2),
+        spread_95_mm=None if spread is None else round(spread.p95_mm, 2),
+        tape=difference,
     ).save(out_result)
-    return {}
+    if out_electrodes is not None:
+        places = {name: _point(place) for name, place in ten_ten(surface, measured).items()}
+        write_tsv(out_electrodes, pd.DataFrame([(name, *place) for name, place in places.items()], columns=["name", *"xyz"]))
+    return {"out_electrodes": _electrode_fields()}
+
+
+def _electrode_fields() -> dict[str, object]:
+    axes = {axis: {"Description": f"{axis} in scanner RAS of the T1w", "Units": "mm"} for axis in "xyz"}
+    return {"name": {"Description": "Position of the 10-10 system, by contours on this scalp"}, **axes}
+
+
+def _against_tape(tape: Path | None, participant: str, web: BeamF3Location) -> tuple[dict[str, float], list[str]]:
+    """Return how tape measurements compare, and doubts; a bad entry is a doubt: the MRI's result stands."""
+    if tape is None:
+        return {}, []
+    try:
+        lengths = read_tape(tape, participant)
+    except InputError as error:
+        return {}, [f"tape measurements not used: {error.what} ({error.where})"]
+    if lengths is None:
+        return {}, []
+    difference = compare(lengths, web.distances)
+    return difference, doubts_of(difference)
+
+
+def _spread(surface: Surface, measured: Measurements, seed: int) -> tuple[Spread | None, list[str]]:
+    try:
+        spread = beamf3_spread(surface, measured.landmarks, seed=seed)
+    except ProcessingError as error:
+        return None, [f"how far fiducials move Beam F3 is unknown: {error.what}"]
+    if spread.p95_mm <= MAX_SPREAD_MM:
+        return spread, []
+    return spread, [f"small errors of the fiducials move Beam F3 by up to {spread.p95_mm:.1f} mm (limit {MAX_SPREAD_MM:g})"]
 
 
 def _judge(
