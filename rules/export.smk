@@ -13,6 +13,7 @@ rule export:
     input:
         t1w=lambda wildcards: STUDY.units[wildcards.unit].t1w.as_posix(),
         markers=f"{NIBS}/{{unit}}_markers.tsv",
+        coordsystem=f"{NIBS}/{{unit}}_coordsystem.json",
     output:
         index=f"{NIBS}/{{unit}}_navigators.json",
     params:
@@ -26,5 +27,5 @@ rule export:
         mem_mb=1000,
         runtime=10,
     shell:
-        "tmsprep stage export --markers {input.markers:q} --t1w {input.t1w:q} --intended-for {params.intended_for:q}"
-        " --out-files {params.files:q} --out-index {output.index:q} > {log:q} 2>&1"
+        "tmsprep stage export --markers {input.markers:q} --t1w {input.t1w:q} --coordsystem {input.coordsystem:q}"
+        " --intended-for {params.intended_for:q} --out-files {params.files:q} --out-index {output.index:q} > {log:q} 2>&1"

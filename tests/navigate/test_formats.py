@@ -32,8 +32,9 @@ from tmsprep.stages import run
 
 URI = "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
 AFFINE = np.array([[-1.0, 0, 0, 90], [0, 1.2, 0, -110], [0, 0, 0.9, -80], [0, 0, 0, 1]])
+NO_HEADER = nib.Nifti1Header()
 IMAGE = NavigatorImage(
-    URI, "ab" * 32, Grid((180, 200, 200), AFFINE), 1, 1, (0.0, 0.0, 0.0), (90.0, -110.0, -80.0), (1, 1, 1.2, 0.9)
+    URI, "ab" * 32, Grid((180, 200, 200), AFFINE), 1, 1, (0.0, 0.0, 0.0), (90.0, -110.0, -80.0), (1, 1, 1.2, 0.9), NO_HEADER
 )
 
 places = st.tuples(*[st.floats(-150, 150)] * 3).map(np.array)
@@ -141,7 +142,7 @@ def test_pose_slicer_and_table(site: CoilSite) -> None:
 def test_brainsight_names_the_form_and_its_code(code: int) -> None:
     site = site_of("a", np.zeros(3), np.ones(3), np.eye(3))
     word = {1: "Scanner", 2: "Aligned", 3: "Talairach", 4: "MNI-152", 5: "Other-Template"}[code]
-    only_s = NavigatorImage(URI, "c" * 64, IMAGE.grid, 0, code, (0, 0, 0), (0, 0, 0), (1, 1, 1, 1))
+    only_s = NavigatorImage(URI, "c" * 64, IMAGE.grid, 0, code, (0, 0, 0), (0, 0, 0), (1, 1, 1, 1), NO_HEADER)
     assert read_brainsight(brainsight_text([site], only_s))[0]["Coordinate system"] == f"NIfTI:S:{word}"
     with pytest.raises(InputError, match="file version"):
         brainsight_text([site], only_s, 13)
@@ -203,6 +204,13 @@ def markers(folder: Path, **status: str) -> tuple[Path, list[CoilSite]]:
         row: dict[str, Any] = {"target_id": name, "target_label": name, "status": status.get(name, "ok"), "reasons": "n/a"}
         row |= {f"target_{axis}": value if kept else np.nan for axis, value in zip("xyz", target, strict=True)}
         row |= {f"entry_{axis}": value if kept else np.nan for axis, value in zip("xyz", entry, strict=True)}
+        row |= {
+            f"normal_{axis}": value if kept else np.nan for axis, value in zip("xyz", -site.coil_ras_mm[:3, 2], strict=True)
+        }
+        row |= {
+            f"direction_{axis}": value if kept else np.nan
+            for axis, value in zip("xyz", site.coil_ras_mm[:3, 1], strict=True)
+        }
         rows.append(row | {"coil_transform": json.dumps(site.coil_ras_mm.tolist()) if kept else "n/a"})
     write_tsv(folder / "markers.tsv", pd.DataFrame(rows))
     store(folder / "T1w.nii.gz", affine)

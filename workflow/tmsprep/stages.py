@@ -173,15 +173,14 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
     sidecars: dict[Path, Path] = {}
     started = time.time()
     try:
+        for path in (path for key in signature.maybe for path in outputs[key]):
+            _remove_earlier(path, sidecar_path(path))
         for path in twins:
             path.parent.mkdir(parents=True, exist_ok=True)
         fields = function(**_with_twins(arguments, signature.outputs, twins))
         left_out = {path for key in signature.maybe for path in outputs[key] if not twins[path].exists()}
         for path in left_out:
             del twins[path]
-            for old in (path, sidecar_path(path)):
-                if old is not None:
-                    old.unlink(missing_ok=True)
         outputs = {key: [path for path in paths if path not in left_out] for key, paths in outputs.items()}
         _require_outputs(name, twins)
         record = StageRun(name, dict(arguments), inputs, outputs, started, time.time())
@@ -192,6 +191,17 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
     finally:
         for twin in (twins | sidecars).values():
             twin.unlink(missing_ok=True)
+
+
+def _remove_earlier(*paths: Path | None) -> None:
+    """Remove outputs that a stage may leave out, before it runs.
+
+    No workflow does that for outputs that no rule declares, and a target of an earlier run must not outlive one that fails
+    or abstains.
+    """
+    for path in paths:
+        if path is not None:
+            path.unlink(missing_ok=True)
 
 
 def _require_inputs(inputs: Mapping[str, Sequence[Path]]) -> None:

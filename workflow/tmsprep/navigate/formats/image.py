@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,10 @@ from tmsprep.spaces import Array, Grid, apply_affine
 
 MAX_FORMS_APART_MM = 1e-3
 """Between the places that qform and sform give the corners of the image."""
+
+
+_GEOMETRY = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+             "srow_x", "srow_y", "srow_z")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +38,8 @@ class NavigatorImage:
     qoffset_mm: tuple[float, float, float]
     pixdim: tuple[float, ...]
     """First four."""
+    header: nib.Nifti1Header
+    """The grid's fields of the header and no others."""
 
     @classmethod
     def load(cls, path: Path, uri: str) -> NavigatorImage:
@@ -58,6 +65,7 @@ class NavigatorImage:
             quatern=(quatern[0], quatern[1], quatern[2]),
             qoffset_mm=(offset[0], offset[1], offset[2]),
             pixdim=tuple(float(value) for value in header["pixdim"][:4]),
+            header=_geometry(header),
         )
 
     def as_fields(self) -> dict[str, Any]:
@@ -71,6 +79,11 @@ class NavigatorImage:
             "SformCode": self.sform_code,
         }
 
+    def in_words(self) -> str:
+        """Return the identity in one line, for formats with nothing but a comment."""
+        affine = json.dumps(np.round(self.grid.affine_ras_mm, 6).tolist())
+        return f"{self.uri} sha256 {self.sha256} affine {affine}"
+
 
 def _require_one_frame(path: Path, image: nib.Nifti1Image, codes: tuple[int, int]) -> None:
     if not any(codes):
@@ -80,7 +93,11 @@ def _require_one_frame(path: Path, image: nib.Nifti1Image, codes: tuple[int, int
             expected="at least one, or a navigator guesses where the image lies",
             action="convert the scan again from DICOM",
         )
-    if all(codes) and (apart := forms_apart_mm(image)) > MAX_FORMS_APART_MM:
+    if unknown := [code for code in codes if code not in range(6)]:
+        raise InputError(f"the header has the qform or sform code {unknown[0]}", where=path, expected="0 to 5")
+    if (unit := image.header.get_xyzt_units()[0]) not in {"mm", "unknown"}:
+        raise InputError(f"the header's qform and sform are in {unit}", where=path, expected="mm", action="convert it again")
+    if (apart := forms_apart_mm(image)) > MAX_FORMS_APART_MM:
         raise InputError(
             f"qform and sform place the image up to {apart:.3g} mm apart",
             where=path,
@@ -90,10 +107,35 @@ def _require_one_frame(path: Path, image: nib.Nifti1Image, codes: tuple[int, int
 
 
 def forms_apart_mm(image: nib.Nifti1Image) -> float:
-    """Return the largest distance between a corner's places by qform and by sform."""
+    """Return the largest distance between a corner's places by qform and by sform.
+
+    An sform alone is held against the qform closest to it: a sheared grid has none, and a program that knows rotations and
+    voxel sizes only would show another image.
+    """
+    image = _with_both(image)
     corners = np.array(list(product(*((0, size - 1) for size in image.shape[:3]))), dtype=np.float64)
     one, two = apply_affine(_form(image, "q"), corners), apply_affine(_form(image, "s"), corners)
     return float(np.linalg.norm(one - two, axis=1).max())
+
+
+def _geometry(header: nib.Nifti1Header) -> nib.Nifti1Header:
+    """Return a header that has these fields as they are, and no text that may name a person."""
+    kept = nib.Nifti1Header()
+    for name in _GEOMETRY:
+        kept[name] = header[name]
+    kept["pixdim"][:4] = header["pixdim"][:4]
+    kept.set_xyzt_units("mm")
+    kept.set_data_dtype(np.uint8)
+    return kept
+
+
+def _with_both(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    header = image.header.copy()
+    if not int(header["qform_code"]):
+        header.set_qform(header.get_sform(), 1, strip_shears=True)
+    elif not int(header["sform_code"]):
+        header.set_sform(header.get_qform(), 1)
+    return nib.Nifti1Image(image.dataobj, None, header)
 
 
 def _form(image: nib.Nifti1Image, which: str) -> Array:

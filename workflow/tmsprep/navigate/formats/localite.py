@@ -41,7 +41,7 @@ def entry_targets(sites: Sequence[CoilSite], image: NavigatorImage) -> str:
 
 
 def _marker(parent: ET.Element, name: str, image: NavigatorImage) -> ET.Element:
-    info = f"{image.uri} sha256 {image.sha256}; {CREATOR}"
+    info = f"{image.in_words()}; {CREATOR}"
     return ET.SubElement(parent, "Marker", additionalInformation=info, color="#ff0000", description=name, set="true")
 
 

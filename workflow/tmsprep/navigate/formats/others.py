@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from tmsprep.errors import InputError
-from tmsprep.files import save_nifti
 from tmsprep.navigate.formats.image import NavigatorImage
 from tmsprep.navigate.formats.site import CREATOR, CoilSite
 from tmsprep.spaces import Array, apply_affine, lps_from_ras
@@ -57,7 +57,7 @@ def slicer_markups(sites: Sequence[CoilSite], image: NavigatorImage) -> str:
                 {
                     "id": str(len(points) + 1),
                     "label": f"{site.name} {kind}",
-                    "description": f"{image.uri} sha256 {image.sha256}; {CREATOR}",
+                    "description": f"{image.in_words()}; {CREATOR}",
                     "position": [round(float(value), 4) for value in lps_from_ras(place)],
                     "orientation": [round(float(value), 8) for value in axes],
                     "selected": True,
@@ -101,7 +101,8 @@ def save_burned_in(path: Path, sites: Sequence[CoilSite], image: NavigatorImage)
         if not bool(image.grid.contains(site.target_ras_mm)):
             raise InputError(f"the target {site.name} lies outside the T1w image", action="use files of one participant")
         labels[_ball(image, site.target_ras_mm)] = label
-    save_nifti(path, labels, image.grid.affine_ras_mm, xform_code=image.sform_code or image.qform_code)
+    # not save_nifti: a navigator must find the T1w's own codes and forms, whichever of them it reads
+    nib.save(nib.Nifti1Image(labels, None, image.header), path)
 
 
 def _ball(image: NavigatorImage, centre_ras_mm: Array) -> tuple[NDArray[np.int64], ...]:

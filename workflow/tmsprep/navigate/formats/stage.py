@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tmsprep.errors import ConfigurationError, InputError
-from tmsprep.files import read_tsv, write_json, write_tsv
+from tmsprep.files import read_json, read_tsv, sha256, write_json, write_tsv
 from tmsprep.navigate.formats.brainsight import brainsight_text
 from tmsprep.navigate.formats.image import NavigatorImage
 from tmsprep.navigate.formats.localite import entry_targets, instrument_markers
@@ -59,7 +59,13 @@ _NAME = re.compile(r"_desc-(?P<site>[A-Za-z0-9]+)_(?P<format>[A-Za-z0-9.]+)$")
 
 
 def export_navigators(
-    *, markers: InFile, t1w: InFile, intended_for: str, out_files: list[MaybeOutFile], out_index: OutFile
+    *,
+    markers: InFile,
+    t1w: InFile,
+    intended_for: str,
+    out_index: OutFile,
+    out_files: list[MaybeOutFile],
+    coordsystem: InFile | None = None,
 ) -> SidecarFields:
     """Write navigator files of the circuit target and of Beam F3; of a site that abstains, none.
 
@@ -71,16 +77,22 @@ def export_navigators(
         The image that the navigator loads.
     intended_for
         Its BIDS URI.
-    out_files
-        Named ``..._desc-SITE_FORMAT``; those of a site that abstains are not written, and removed where they were.
     out_index
         JSON: which file is for which program, what each site's status is, and why files are missing.
+    out_files
+        Named ``..._desc-SITE_FORMAT``; those of a site that abstains are not written, and removed where they were.
+    coordsystem
+        Of the navigate stage: with it, a T1w that the markers were not made for is refused.
 
     Raises
     ------
     ConfigurationError
         A file's name has no known site or format.
+    InputError
+        The markers are of another T1w, or damaged.
     """
+    if coordsystem is not None:
+        _require_same_image(coordsystem, t1w, intended_for)
     rows = read_tsv(markers, required=("target_id", "status", "coil_transform")).set_index("target_id", drop=False)
     image, refusal = _image(t1w, intended_for)
     sites = {name: _site(rows, name) for name in SITES}
@@ -93,7 +105,9 @@ def export_navigators(
             writer, words = FORMATS[kind]
             writer(path, [site], image)
             written[_final_name(path)] = words
-            fields.append({"Description": f"{name}: for {words}", **image.as_fields()} | _COLUMNS.get(kind, {}))
+            fields.append(
+                {"Description": f"{name}: for {words}", "AssociatedImage": image.as_fields()} | _COLUMNS.get(kind, {})
+            )
     write_json(
         out_index,
         {
@@ -106,6 +120,17 @@ def export_navigators(
         },
     )
     return {"out_files": fields}
+
+
+def _require_same_image(coordsystem: Path, t1w: Path, uri: str) -> None:
+    content = read_json(coordsystem)
+    if content["AssociatedImage"]["SHA256"] != sha256(t1w) or content["IntendedFor"] != uri:
+        raise InputError(
+            f"the markers belong to {content['IntendedFor']} with another checksum or name",
+            where=t1w,
+            expected="the T1w that the navigate stage read",
+            action="give that image, or derive the markers again",
+        )
 
 
 def _image(t1w: Path, uri: str) -> tuple[NavigatorImage | None, str | None]:
@@ -136,7 +161,7 @@ def _site(rows: pd.DataFrame, name: str) -> CoilSite | None:
     if name not in rows.index:
         return None
     row: dict[str, Any] = {str(key): value for key, value in rows.loc[name].items()}
-    if row["status"] == Status.ABSTAIN.value or not isinstance(row["coil_transform"], str):
+    if row["status"] not in {Status.OK.value, Status.CAUTION.value} or not isinstance(row["coil_transform"], str):
         return None
     return CoilSite.of_row(row)
 
