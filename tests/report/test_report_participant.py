@@ -358,3 +358,18 @@ def test_as_a_stage_and_within_its_cost(participant: Make, tmp_path: Path) -> No
     assert time.process_time() - started <= 20
     assert arguments["out_html"].stat().st_size < 5e6
     assert [path.name for path in arguments["out_html"].parent.iterdir()] == ["sub-01.html"]
+
+
+def test_files_for_navigators_and_why_there_are_none(tmp_path: Path) -> None:
+    index = {
+        "Files": {"sub-01_desc-beamF3_brainsight.txt": "Brainsight"},
+        "Sites": {
+            "circuit": {"Status": "abstain", "Reasons": "qform and sform place the image up to 7 mm apart"},
+            "beamF3": {"Status": "ok", "Reasons": ""},
+        },
+    }
+    write_json(tmp_path / "navigators.json", index)
+    text = page(Participant(tmp_path, scale=4.0).write() | {"navigators": tmp_path / "navigators.json"})
+    assert "sub-01_desc-beamF3_brainsight.txt" in text
+    assert "No navigator file for circuit: qform and sform place the image up to 7 mm apart" in text
+    assert "No navigator file for beamF3" not in text

@@ -128,6 +128,7 @@ def write_participant_report(
         measures=facts.other_values(sites.target.measures),
         fiducials=_fiducial_table(landmarks),
         navigators=_navigator_table(navigators),
+        navigator_notes=_navigator_notes(navigators),
         fiducials_to_check=any(item.status is not Status.OK for item in landmarks.values()),
         scalp=pictures.scalp_picture(scalp_picture) if sites.beamf3_scalp_ras_mm else None,
         registrations=_registrations(anatomy, wm, boldref, boldref_to_t1w, sites),
@@ -295,6 +296,16 @@ def _navigator_table(path: Path | None) -> Table:
     head = ("File", "Opens in")
     files: dict[str, str] = {} if path is None else read_json(path)["Files"]
     return Table(head, tuple(files.items()))
+
+
+def _navigator_notes(path: Path | None) -> list[str]:
+    """Say for which site there is no file, and why."""
+    states: dict[str, dict[str, str]] = {} if path is None else read_json(path)["Sites"]
+    return [
+        f"No navigator file for {name}: {state['Reasons']}"
+        for name, state in states.items()
+        if state["Status"] == Status.ABSTAIN.value
+    ]
 
 
 def _fiducial_table(landmarks: dict[str, Fiducial]) -> Table:
