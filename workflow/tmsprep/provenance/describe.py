@@ -36,9 +36,10 @@ _IGNORED = {
         "**/*.surf.gii",
         "*_desc-scalp.json",
     ),
-    "tedana": ("*_S0map.*", "*_T2starmap.*", "*_desc-tedana_metrics.*", "*_desc-ICA_mixing.*"),
-    "tmsprep-builtin": ("*_timeseries.*", "*_xfm.*", "*_boldref.*", "*_fieldmap.*"),
+    "tedana": ("prov", "*_S0map.*", "*_T2starmap.*", "*_desc-tedana_metrics.*", "*_desc-ICA_mixing.*"),
+    "tmsprep-builtin": ("prov", "*_timeseries.*", "*_xfm.*", "*_boldref.*", "*_fieldmap.*"),
     "fmriprep": (
+        "prov",
         "*.html",
         "logs",
         "**/figures",

@@ -15,8 +15,9 @@ from tmsprep.errors import InputError
 from tmsprep.files import load_nifti, sha256
 from tmsprep.spaces import Array, Grid, apply_affine
 
-MAX_FORMS_APART_MM = 1e-3
-"""Between the places that qform and sform give the corners of the image."""
+MAX_FORMS_APART_MM = 0.05
+"""Between the places that qform and sform give the corners of the image: scanners' own files differ by hundredths of a mm,
+because the quaternion is stored in single precision; a navigator is ten times less exact."""
 
 
 _GEOMETRY = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
