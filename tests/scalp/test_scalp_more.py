@@ -13,7 +13,7 @@ from tmsprep.files import write_tsv
 from tmsprep.records import BeamF3Result, Fiducial, Status, save_fiducials
 from tmsprep.scalp import spread as spread_module
 from tmsprep.scalp.beamf3 import TapeLengths, beamf3_distances
-from tmsprep.scalp.measure import ADJUSTMENT_MM, Landmarks, f3_on_scalp, locate_on_scalp, measure
+from tmsprep.scalp.measure import ADJUSTMENT_MM, Landmarks, f3_on_scalp, locate_beamf4, locate_on_scalp, measure
 from tmsprep.scalp.spread import beamf3_spread
 from tmsprep.scalp.tape import compare, doubts_of, read_tape
 from tmsprep.scalp.tenten import ten_ten
@@ -93,6 +93,12 @@ def test_the_adjusted_place_is_farther_from_the_vertex(sphere: Surface) -> None:
     web, adjusted = locate_on_scalp(sphere, measured), locate_on_scalp(sphere, measured, beyond_mm=ADJUSTMENT_MM)
     angles = [np.arccos(place.position_ras_mm[2] / np.linalg.norm(place.position_ras_mm)) for place in (web, adjusted)]
     assert (angles[1] - angles[0]) * RADIUS_MM == pytest.approx(ADJUSTMENT_MM, abs=0.1)
+
+
+def test_beamf4_is_the_mirror_of_beamf3_on_a_symmetric_head(sphere: Surface) -> None:
+    marks = landmarks(sphere)
+    left = locate_on_scalp(sphere, measure(sphere, marks)).position_ras_mm
+    assert np.linalg.norm(locate_beamf4(sphere, marks) * [-1, 1, 1] - left) < 0.3
 
 
 def head_files(folder: Path, sphere: Surface) -> dict[str, Path]:

@@ -154,6 +154,8 @@ class BeamF3Result:
     web_ras_mm: Point | None = None
     adjusted_ras_mm: Point | None = None
     """3.5 mm farther from the vertex."""
+    beamf4_ras_mm: Point | None = None
+    """The same rule on the right side (web variant); no marker and no navigator file has it."""
     spread_median_mm: float | None = None
     spread_95_mm: float | None = None
     """How far Beam F3 moves if each fiducial is wrong by a normal deviate."""
@@ -170,7 +172,7 @@ class BeamF3Result:
         content: dict[str, Any] = {key: value for key, value in read_json(path).items() if key in cls.__annotations__}
         for key in ("beamf3_ras_mm", "f3_ras_mm", "vertex_ras_mm"):
             content[key] = _point(content[key])
-        for key in ("web_ras_mm", "adjusted_ras_mm"):
+        for key in ("web_ras_mm", "adjusted_ras_mm", "beamf4_ras_mm"):
             content[key] = _point(content[key]) if content.get(key) else None
         content["status"] = Status(content["status"])
         content["reasons"] = tuple(content["reasons"])

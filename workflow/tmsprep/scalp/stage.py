@@ -23,6 +23,7 @@ from tmsprep.scalp.measure import (
     Landmarks,
     Measurements,
     f3_on_scalp,
+    locate_beamf4,
     locate_on_scalp,
     measure,
 )
@@ -220,6 +221,7 @@ def locate_beamf3(
         variant=BeamF3Variant(variant).value,
         web_ras_mm=_point(web.position_ras_mm),
         adjusted_ras_mm=_point(adjusted.position_ras_mm),
+        beamf4_ras_mm=_point(locate_beamf4(surface, measured.landmarks)),
         spread_median_mm=None if spread is None else round(spread.median_mm, 2),
         spread_95_mm=None if spread is None else round(spread.p95_mm, 2),
         tape=difference,
