@@ -8,9 +8,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.workflow.conftest import Finished, run_tmsprep
+from tmsprep.provenance.compare import compare
 from tmsprep.provenance.verify import verify
 
 
@@ -107,3 +109,43 @@ def test_the_command_says_so_and_a_manifest_is_accepted(copy: Path, tiny: Path) 
     assert failed.returncode == 1
     assert TARGET in failed.stdout
     assert run_tmsprep("verify", tiny).returncode != 0
+
+
+def test_a_copy_agrees_in_every_byte(whole: Finished, copy: Path, tmp_path: Path) -> None:
+    result = run_tmsprep("compare", whole.output_dir, copy, "--json", tmp_path / "found.json")
+    assert result.returncode == 0
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["identical_files"] == found["files"] > 50
+    assert {item["apart_mm"] for item in found["differences"]} == {0.0}
+    assert found["explanations"] == []
+
+
+def test_a_moved_target_another_status_and_another_version_are_told(whole: Finished, copy: Path) -> None:
+    markers = next((copy / "tmsprep").rglob("*_markers.tsv"))
+    table = pd.read_csv(markers, sep="\t", keep_default_na=False, dtype=str)
+    row = table.index[table["target_id"] == "circuit"][0]
+    table.loc[row, "target_x"] = str(float(table.loc[row, "target_x"]) + 3.0)
+    table.loc[table["target_id"] == "F3", "status"] = "caution"
+    table.to_csv(markers, sep="\t", index=False)
+    record = next((copy / "tmsprep" / "prov" / "activities").glob("target__*.json"))
+    content = json.loads(record.read_text(encoding="utf-8"))
+    content["Software"]["numpy"] = "0.0"
+    record.write_text(json.dumps(content), encoding="utf-8")
+    found = compare(whole.output_dir, copy)
+    by_target = {item.target: item for item in found.differences}
+    assert by_target["circuit"].apart_mm == pytest.approx(3.0, abs=1e-3)
+    assert not by_target["circuit"].within(2.0)
+    assert by_target["circuit"].within(3.5)
+    assert not by_target["F3"].within(100.0)
+    assert by_target["beamF3"].within(0.0)
+    assert found.files - found.identical_files == 1
+    assert run_tmsprep("compare", whole.output_dir, copy).returncode == 1
+
+
+def test_another_t1w_cannot_be_compared(whole: Finished, copy: Path) -> None:
+    path = next((copy / "tmsprep").rglob("*_coordsystem.json"))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["AssociatedImage"]["SHA256"] = "0" * 64
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert run_tmsprep("compare", whole.output_dir, copy).returncode == 2
+    assert compare(whole.output_dir, copy).differences == ()

@@ -19,6 +19,7 @@ SUBCOMMANDS: dict[str, str] = {
     "images": "tmsprep.images_command:command",
     "verify": "tmsprep.provenance.verify:command",
     "lock": "tmsprep.provenance.lock:command",
+    "compare": "tmsprep.provenance.compare:command",
 }
 """Sub-command to ``module:function``; `stage` is run here."""
 

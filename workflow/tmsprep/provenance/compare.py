@@ -1,0 +1,245 @@
+"""How far two derivations of the same participants are apart, and what differs between them that may explain it."""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tmsprep.errors import InputError
+from tmsprep.files import load_nifti, read_data, read_json, read_tsv, sha256
+from tmsprep.provenance.datasets import Dataset, find_datasets
+
+_MARKERS = "_markers.tsv"
+_SETTINGS = (
+    "Method", "Circuit", "CircuitSHA256", "SearchMask", "TopFraction", "ExclusionMM", "MaxDepthMM", "Seed", "Thresholds",
+)  # fmt: skip
+"""Fields of a target's JSON that say how it was derived."""
+_SAME_GRID_MM = 1e-3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One marker in both derivations."""
+
+    unit: str
+    target: str
+    apart_mm: float | None
+    """Between the targets in the cortex; None where one has none."""
+    entry_apart_mm: float | None
+    status_a: str
+    status_b: str
+
+    def within(self, tolerance_mm: float) -> bool:
+        """Tell whether place and status agree."""
+        if self.status_a != self.status_b:
+            return False
+        return self.apart_mm is None or self.apart_mm <= tolerance_mm
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found."""
+
+    differences: tuple[Difference, ...]
+    only_in_a: tuple[str, ...]
+    only_in_b: tuple[str, ...]
+    score_correlation: Mapping[str, float | None]
+    """By unit; None where the grids differ."""
+    explanations: tuple[str, ...]
+    files: int
+    """In both."""
+    identical_files: int
+    other_image: tuple[str, ...]
+    """Units whose T1w is not the same: their coordinates cannot be compared."""
+
+
+def compare(a: Path, b: Path) -> Comparison:
+    """Compare two output folders.
+
+    Raises
+    ------
+    InputError
+        One has no records, or they have no participant in common.
+    """
+    first, second = _of_tmsprep(a), _of_tmsprep(b)
+    ours, theirs = _units(first), _units(second)
+    common = [unit for unit in ours if unit in theirs]
+    if not common:
+        raise InputError("the two derivations have no participant in common", where=f"{a}, {b}")
+    other_image = tuple(unit for unit in common if _image(ours[unit]) != _image(theirs[unit]))
+    comparable = [unit for unit in common if unit not in other_image]
+    files, identical = _identical(a, b)
+    return Comparison(
+        differences=tuple(item for unit in comparable for item in _differences(unit, ours[unit], theirs[unit])),
+        only_in_a=tuple(sorted(set(ours) - set(theirs))),
+        only_in_b=tuple(sorted(set(theirs) - set(ours))),
+        score_correlation={unit: _score_correlation(ours[unit], theirs[unit]) for unit in comparable},
+        explanations=tuple(_explanations(first, second, ours, theirs, common)),
+        files=files,
+        identical_files=identical,
+        other_image=other_image,
+    )
+
+
+def _of_tmsprep(folder: Path) -> Dataset:
+    found = [dataset for dataset in find_datasets(folder) if any(dataset.root.rglob(f"*{_MARKERS}"))]
+    if not found:
+        raise InputError("no markers", where=folder, expected="the OUTPUT_DIR of a finished run")
+    return found[0]
+
+
+def _units(dataset: Dataset) -> dict[str, Path]:
+    return {path.name.removesuffix(_MARKERS): path for path in sorted(dataset.root.rglob(f"*{_MARKERS}"))}
+
+
+def _beside(markers: Path, ending: str) -> Path:
+    return markers.with_name(markers.name.removesuffix(_MARKERS) + ending)
+
+
+def _image(markers: Path) -> str:
+    return str(read_json(_beside(markers, "_coordsystem.json"))["AssociatedImage"]["SHA256"])
+
+
+def _differences(unit: str, a: Path, b: Path) -> Iterator[Difference]:
+    ours, theirs = (read_tsv(path, required=("target_id", "status")).set_index("target_id") for path in (a, b))
+    for target in dict.fromkeys([*ours.index, *theirs.index]):
+        status = [str(table.loc[target, "status"]) if target in table.index else "absent" for table in (ours, theirs)]
+        apart = [_apart(ours, theirs, str(target), kind) for kind in ("target", "entry")]
+        yield Difference(unit, str(target), apart[0], apart[1], status[0], status[1])
+
+
+def _apart(ours: pd.DataFrame, theirs: pd.DataFrame, target: str, kind: str) -> float | None:
+    if target not in ours.index or target not in theirs.index:
+        return None
+    columns = [f"{kind}_{axis}" for axis in "xyz"]
+    one, two = (table.loc[target, columns].to_numpy(dtype=np.float64) for table in (ours, theirs))
+    apart = float(np.linalg.norm(one - two))
+    return round(apart, 4) if np.isfinite(apart) else None
+
+
+def _score_correlation(a: Path, b: Path) -> float | None:
+    images = [load_nifti(_statmap(path)) for path in (a, b)]
+    affines = [np.asarray(image.affine, dtype=np.float64) for image in images]
+    same = images[0].shape == images[1].shape and np.allclose(*affines, atol=_SAME_GRID_MM)
+    if not same:
+        return None
+    one, two = (read_data(image) for image in images)
+    both = (one != 0) & (two != 0)
+    if both.sum() < 2 or np.ptp(one[both]) == 0 or np.ptp(two[both]) == 0:
+        return None
+    return round(float(np.corrcoef(one[both], two[both])[0, 1]), 6)
+
+
+def _statmap(markers: Path) -> Path:
+    name = markers.name.removesuffix(_MARKERS) + "_space-T1w_desc-circuit_statmap.nii.gz"
+    return markers.parent.parent / "func" / name
+
+
+def _explanations(
+    a: Dataset, b: Dataset, ours: Mapping[str, Path], theirs: Mapping[str, Path], units: list[str]
+) -> Iterator[str]:
+    """Yield what differs in versions, machines, settings and raw inputs."""
+    for kind in ("Software", "Environment"):
+        one, two = (_merged(dataset, kind) for dataset in (a, b))
+        for name in dict.fromkeys([*one, *two]):
+            if one.get(name) != two.get(name):
+                yield f"{kind.lower()}: {name}: {_words(one.get(name))} / {_words(two.get(name))}"
+    for unit in units:
+        one, two = (read_json(_beside(paths[unit], "_desc-circuit_target.json")) for paths in (ours, theirs))
+        for name in _SETTINGS:
+            if one.get(name) != two.get(name):
+                yield f"{unit}: {name}: {_words(one.get(name))} / {_words(two.get(name))}"
+    one, two = (_raw(dataset) for dataset in (a, b))
+    for uri in sorted(set(one) & set(two)):
+        if one[uri] != two[uri]:
+            yield f"raw input differs: {uri}"
+
+
+def _merged(dataset: Dataset, kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for activity in dataset.activities():
+        found |= activity.content[kind]
+    return found
+
+
+def _raw(dataset: Dataset) -> dict[str, str]:
+    used = [
+        item for other in find_datasets(dataset.root.parent) for activity in other.activities() for item in activity.used
+    ]
+    return {item.uri: item.sha256 for item in used if item.uri.startswith("bids:raw:")}
+
+
+def _words(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _identical(a: Path, b: Path) -> tuple[int, int]:
+    """Return how many files both have, and how many of them have the same bytes; logs and records aside."""
+    ours, theirs = (_files(folder) for folder in (a, b))
+    both = [name for name in ours if name in theirs]
+    return len(both), sum(sha256(ours[name]) == sha256(theirs[name]) for name in both)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {
+        f"{dataset.root.name}/{path.relative_to(dataset.root).as_posix()}": path
+        for dataset in find_datasets(folder)
+        for path in dataset.files()
+    }
+
+
+def command(a: Path, b: Path, *, tolerance_mm: float = 2.0, json: Path | None = None) -> int:
+    """Compare two derivations of the same participants: two versions, sites, machines, seeds or engines.
+
+    Exit status: 0 all targets agree within the tolerance, 1 some do not, 2 they cannot be compared.
+
+    Parameters
+    ----------
+    a, b
+        The OUTPUT_DIR of each run.
+    tolerance_mm
+        Distance between targets that counts as agreement.
+    json
+        Write the result there too.
+    """
+    try:
+        found = compare(a, b)
+    except InputError as error:
+        print(f"not comparable: {error}")
+        return 2
+    if json is not None:
+        json.write_text(json_format.dumps(asdict(found), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    _print(found, tolerance_mm)
+    if found.other_image:
+        return 2
+    agree = all(item.within(tolerance_mm) for item in found.differences) and not (found.only_in_a or found.only_in_b)
+    print(f"{'AGREE' if agree else 'DIFFER'} (tolerance {tolerance_mm:g} mm)")
+    return 0 if agree else 1
+
+
+def _print(found: Comparison, tolerance_mm: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for name in ("unit", "site", "targets apart (mm)", "entries apart (mm)", "status A", "status B", ""):
+        table.add_column(name, justify="right" if "mm" in name else "left", overflow="fold")
+    for item in found.differences:
+        numbers = ["n/a" if value is None else f"{value:.2f}" for value in (item.apart_mm, item.entry_apart_mm)]
+        mark = "" if item.within(tolerance_mm) else "DIFFERS"
+        table.add_row(item.unit, item.target, *numbers, item.status_a, item.status_b, mark)
+    Console().print(table)
+    for unit, value in found.score_correlation.items():
+        print(f"{unit}: score maps correlate {'not comparable (other grid)' if value is None else f'{value:.4f}'}")
+    for words, units in (("only in A", found.only_in_a), ("only in B", found.only_in_b), ("another T1w", found.other_image)):
+        if units:
+            print(f"{words}: {', '.join(units)}")
+    print(f"files with the same bytes: {found.identical_files} of {found.files}")
+    for line in found.explanations:
+        print(f"differs: {line}")
