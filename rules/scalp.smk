@@ -49,6 +49,7 @@ rule beamf3:
         tape=option("--tape", TAPE),
         participant=lambda wildcards: wildcards.anat.split("_")[0],
         variant=OPTIONS.beamf3_variant.value,
+        plane=OPTIONS.circumference_plane.value,
         seed=OPTIONS.seed,
     log:
         f"{LOGS}/{{folder}}/{{anat}}_beamf3.log",
@@ -60,5 +61,5 @@ rule beamf3:
     shell:
         "tmsprep stage beamf3 --scalp {input.scalp:q} --fiducials {input.fiducials:q} --out-result {output.result:q}"
         " --out-electrodes {output.electrodes:q} {params.tape:q} --participant {params.participant:q}"
-        " --variant {params.variant} --seed {params.seed}"
+        " --variant {params.variant} --circumference-plane {params.plane} --seed {params.seed}"
         " > {log:q} 2>&1"

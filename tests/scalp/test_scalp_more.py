@@ -10,6 +10,7 @@ import pytest
 
 from tmsprep.errors import InputError
 from tmsprep.files import write_tsv
+from tmsprep.options import CircumferencePlane
 from tmsprep.records import BeamF3Result, Fiducial, Status, save_fiducials
 from tmsprep.scalp import spread as spread_module
 from tmsprep.scalp.beamf3 import TapeLengths, beamf3_distances
@@ -93,6 +94,16 @@ def test_the_adjusted_place_is_farther_from_the_vertex(sphere: Surface) -> None:
     web, adjusted = locate_on_scalp(sphere, measured), locate_on_scalp(sphere, measured, beyond_mm=ADJUSTMENT_MM)
     angles = [np.arccos(place.position_ras_mm[2] / np.linalg.norm(place.position_ras_mm)) for place in (web, adjusted)]
     assert (angles[1] - angles[0]) * RADIUS_MM == pytest.approx(ADJUSTMENT_MM, abs=0.1)
+
+
+def test_the_plane_of_the_circumference_is_a_choice(sphere: Surface) -> None:
+    marks = landmarks(sphere)
+    usual = measure(sphere, marks)
+    other = measure(sphere, marks, CircumferencePlane.EYEBROWS_INION)
+    # 6 degrees above the nasion in front, the inion behind: the plane leans, and passes the centre by 3 degrees
+    assert other.lengths.circumference_mm == pytest.approx(2 * np.pi * RADIUS_MM * np.cos(np.radians(3)), rel=2e-3)
+    assert other.lengths.nasion_inion_mm == usual.lengths.nasion_inion_mm
+    assert other.lengths.circumference_mm > usual.lengths.circumference_mm
 
 
 def test_beamf4_is_the_mirror_of_beamf3_on_a_symmetric_head(sphere: Surface) -> None:

@@ -41,6 +41,13 @@ class Entry(StrEnum):
     CORTEX = "cortex"
 
 
+class CircumferencePlane(StrEnum):
+    """Where the tape for the circumference lies."""
+
+    FPZ_OZ = "fpz-oz"
+    EYEBROWS_INION = "eyebrows-inion"
+
+
 class BeamF3Variant(StrEnum):
     """Which Beam F3: the web calculator's, or 3.5 mm farther from the vertex."""
 
@@ -115,6 +122,9 @@ class Settings:
     """Width of the smoothing kernel (mm)."""
     beamf3_variant: BeamF3Variant = BeamF3Variant.WEB
     """Beam F3 as the ``web`` calculator has it, or ``adjusted``: 3.5 mm farther from the vertex."""
+    circumference_plane: CircumferencePlane = CircumferencePlane.FPZ_OZ
+    """Where the tape for the circumference lies: through FPz and Oz, or through eyebrows (a third of the way from nasion to
+    FPz) and inion."""
     entry: Entry = Entry.NEAREST
     """The place on the scalp for a target: ``nearest`` to it, or where the ``cortex`` points to (along the brain surface's
     normal)."""

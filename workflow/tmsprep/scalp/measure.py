@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tmsprep.errors import ProcessingError
+from tmsprep.options import CircumferencePlane
 from tmsprep.scalp.beamf3 import BeamF3Distances, TapeLengths, beamf3_distances
 from tmsprep.scalp.geodesic import geodesic
 from tmsprep.scalp.lines import Plane, Polyline, arc, section, tape_arc, tape_loop
@@ -73,7 +74,7 @@ class Measurements:
     tragus_tragus: Polyline
     """From LPA over the vertex."""
     circumference: Polyline
-    """A loop through FPz and Oz, from FPz to the left."""
+    """A loop from the front midline to the left."""
 
     @property
     def lengths(self) -> TapeLengths:
@@ -94,8 +95,10 @@ class BeamF3Location:
     """(3,)."""
 
 
-def measure(surface: Surface, landmarks: Landmarks) -> Measurements:
+def measure(surface: Surface, landmarks: Landmarks, plane: CircumferencePlane = CircumferencePlane.FPZ_OZ) -> Measurements:
     """Find the vertex and measure the three tape lengths.
+
+    `plane` says where the tape for the circumference lies. On the template's scalp the choice moves Beam F3 by 1 mm.
 
     Raises
     ------
@@ -105,7 +108,7 @@ def measure(surface: Surface, landmarks: Landmarks) -> Measurements:
     vertex = _find_vertex(surface, landmarks)
     sagittal = tape_over(surface, landmarks.nas_ras_mm, vertex, landmarks.ini_ras_mm)
     coronal = tape_over(surface, landmarks.lpa_ras_mm, vertex, landmarks.rpa_ras_mm)
-    loop = _circumference(surface, landmarks, sagittal, vertex)
+    loop = _circumference(surface, landmarks, sagittal, vertex, _PLANES[plane])
     return Measurements(landmarks, vertex, sagittal, coronal, loop)
 
 
@@ -132,9 +135,15 @@ def _find_vertex(surface: Surface, landmarks: Landmarks) -> Array:
     raise ProcessingError("no vertex halves both lines over the head", action="check the fiducials")
 
 
-def _circumference(surface: Surface, landmarks: Landmarks, sagittal: Polyline, vertex: Array) -> Polyline:
-    """Lay a tape around the head through FPz and Oz, square to the mid-sagittal plane; from FPz to the left."""
-    fpz, oz = surface.nearest(sagittal.at_fraction(0.1)), surface.nearest(sagittal.at_fraction(0.9))
+_PLANES = {CircumferencePlane.FPZ_OZ: (0.1, 0.9), CircumferencePlane.EYEBROWS_INION: (0.1 / 3, 1.0)}
+"""Fractions of nasion-inion through which the tape runs in front and behind."""
+
+
+def _circumference(
+    surface: Surface, landmarks: Landmarks, sagittal: Polyline, vertex: Array, parts: tuple[float, float]
+) -> Polyline:
+    """Lay a tape around the head through two places of the midline, square to it; from the front one to the left."""
+    fpz, oz = (surface.nearest(sagittal.at_fraction(part)) for part in parts)
     across = Plane.through(landmarks.nas_ras_mm, vertex, landmarks.ini_ras_mm).normal
     plane = Plane.through(fpz, oz, fpz + across)
     loop = tape_loop(section(surface, plane, fpz), plane.normal)

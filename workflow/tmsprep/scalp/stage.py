@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tmsprep.errors import InputError, ProcessingError
 from tmsprep.files import load_nifti, read_data, save_nifti, write_tsv
-from tmsprep.options import BeamF3Variant
+from tmsprep.options import BeamF3Variant, CircumferencePlane
 from tmsprep.records import FIDUCIAL_NAMES, BeamF3Result, Fiducial, Point, Status, load_fiducials, save_fiducials
 from tmsprep.scalp.beamf3 import implausible
 from tmsprep.scalp.fiducials import CAUTION_SNAP_MM, combine, find_fiducials, read_manual_fiducials
@@ -52,6 +52,13 @@ _PATHS = {
     "beamf3": "X along the circumference from FPz to the left; then Y on the shortest line over the scalp from the vertex "
     "to the X mark; X and Y by the web calculator's equations",
     "f3": "10-20 system by contours: a quarter of F7-Fz-F8 from F7 (Oostenveld and Praamstra 2001)",
+}
+
+
+_CIRCUMFERENCE = {
+    CircumferencePlane.FPZ_OZ: _PATHS["circumference"],
+    CircumferencePlane.EYEBROWS_INION: "tape around the head in the plane through the eyebrows (a third of the way from "
+    "nasion to FPz) and the inion, square to the mid-sagittal plane, over the convex hull of the scalp's section",
 }
 
 
@@ -135,9 +142,11 @@ def _draw(path: Path, surface: Surface, fiducials: tuple[Fiducial, ...]) -> None
     draw_scalp(path, surface, measured=measured, beamf3=beamf3, f3_ras_mm=f3, notes=notes)
 
 
-def _measure_all(surface: Surface, fiducials: dict[str, Fiducial]) -> tuple[Measurements, BeamF3Location, Array]:
+def _measure_all(
+    surface: Surface, fiducials: dict[str, Fiducial], plane: CircumferencePlane = CircumferencePlane.FPZ_OZ
+) -> tuple[Measurements, BeamF3Location, Array]:
     positions = {name: np.asarray(fiducials[name].position_ras_mm) for name in FIDUCIAL_NAMES}
-    measured = measure(surface, Landmarks.on(surface, positions))
+    measured = measure(surface, Landmarks.on(surface, positions), plane)
     return measured, locate_on_scalp(surface, measured), f3_on_scalp(surface, measured)
 
 
@@ -172,6 +181,7 @@ def locate_beamf3(
     tape: InFile | None = None,
     participant: str = "",
     variant: BeamF3Variant = BeamF3Variant.WEB,
+    circumference_plane: CircumferencePlane = CircumferencePlane.FPZ_OZ,
     seed: int = 42,
 ) -> SidecarFields:
     """Measure the head along its scalp and locate Beam F3 and the positions of the 10-10 system.
@@ -192,13 +202,16 @@ def locate_beamf3(
         Whose row of it, with ``sub-``.
     variant
         ``web``, or ``adjusted``: 3.5 mm farther from the vertex.
+    circumference_plane
+        Where the tape for the circumference lies.
     seed
         Governs the draws of the spread.
     """
     surface, chosen = Surface.load(scalp), load_fiducials(fiducials)
     if missing := [name for name in FIDUCIAL_NAMES if name not in chosen]:
         raise InputError(f"no {', '.join(missing)}", where=fiducials, expected=", ".join(FIDUCIAL_NAMES))
-    measured, web, f3 = _measure_all(surface, chosen)
+    plane = CircumferencePlane(circumference_plane)
+    measured, web, f3 = _measure_all(surface, chosen, plane)
     adjusted = locate_on_scalp(surface, measured, beyond_mm=ADJUSTMENT_MM)
     beamf3 = adjusted if BeamF3Variant(variant) is BeamF3Variant.ADJUSTED else web
     status, reasons = _judge(measured, web, f3, chosen)
@@ -217,7 +230,7 @@ def locate_beamf3(
         vertex_ras_mm=_point(measured.vertex_ras_mm),
         status=Status.CAUTION if doubts and status is Status.OK else status,
         reasons=(*reasons, *doubts),
-        paths=_PATHS,
+        paths=_PATHS | {"circumference": _CIRCUMFERENCE[plane]},
         variant=BeamF3Variant(variant).value,
         web_ras_mm=_point(web.position_ras_mm),
         adjusted_ras_mm=_point(adjusted.position_ras_mm),
