@@ -7,7 +7,8 @@ GROUP = config.get(GROUP_UNITS, list(STUDY.units))
 rule group_arguments:
     "The group's files, in a file: a command line takes those of some hundred participants at most."
     output:
-        arguments=f"{WORK}/group_arguments.txt",
+        # not kept: it holds absolute paths, and an output folder that was moved must not read from its old place
+        arguments=temp(f"{WORK}/group_arguments.txt"),
     params:
         words=[
             "--markers",
