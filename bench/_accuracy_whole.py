@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from tmsprep.simulate.anatomy import AnatomyFiles
 MINUTES = 12
 
 
-def measure_whole(label: str, anatomy: AnatomyFiles, folder: Path, seed: int) -> dict[str, Any]:
+def measure_whole(label: str, prepare: Callable[[], AnatomyFiles], folder: Path, seed: int) -> dict[str, Any]:
     """Simulate a participant on a head, run the workflow and return the error; what was measured before is not run again."""
     kept = folder / f"sub-{label}.json"
     if kept.exists():
         return read_json(kept)
+    anatomy = prepare()
     raw, out = folder / f"raw-{label}", folder / f"out-{label}"
     given = ["--t1w", anatomy.t1w, "--gm", anatomy.gm, "--wm", anatomy.wm, "--csf", anatomy.csf]
     given += ["--t1w-to-mni", anatomy.t1w_to_mni]

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -248,8 +249,9 @@ def whole_rows(setting: Setting, people: int) -> list[Row]:
     errors: list[float] = []
     for index in range(people):
         print(f"person {index}, whole workflow ...", file=sys.stderr, flush=True)
-        anatomy = _anatomy(setting.data / HEADS[index % len(HEADS)], setting.results / "heads")
-        measured = measure_whole(f"{index:02d}", anatomy, setting.results / "whole", SEED)
+        head = setting.data / HEADS[index % len(HEADS)]
+        made = partial(_anatomy, head, setting.results / "heads")
+        measured = measure_whole(f"{index:02d}", made, setting.results / "whole", SEED)
         errors.append(float("nan") if measured["Error_mm"] is None else measured["Error_mm"])
     words = f"{WHOLE_MINUTES} min, whole workflow"
     each = [note(f"{words}, person {index}: error", error, "mm") for index, error in enumerate(errors)]

@@ -124,6 +124,23 @@ def test_skull_stripped_is_refused_by_name(
     assert not head.scalp.exists()
 
 
+def test_a_field_of_view_that_ends_before_the_inion_is_flagged(
+    tmp_path: Path, template_head: HeadFiles, template_t1w: tuple[np.ndarray, np.ndarray]
+) -> None:
+    data, affine = template_t1w
+    inion = np.array(load_fiducials(template_head.fiducials)["INI"].position_ras_mm)
+    first = int(np.ceil(apply_affine(np.linalg.inv(affine), inion + [0, 8.0, 0])[1]))
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, 1] * first
+    head = write_head(tmp_path, data[:, first:], moved, np.eye(4))
+    head.run_scalp()
+    found = load_fiducials(head.fiducials)
+    assert found["INI"].status is Status.CAUTION
+    assert found["NAS"].status is Status.OK
+    head.run_beamf3()
+    assert any("edge of the image" in reason for reason in BeamF3Result.load(head.beamf3).reasons)
+
+
 @pytest.mark.parametrize("cut", ["plane", "box", "ellipse"])
 def test_defaced_is_refused_by_name(tmp_path: Path, template_t1w: tuple[np.ndarray, np.ndarray], cut: str) -> None:
     data, affine = template_t1w

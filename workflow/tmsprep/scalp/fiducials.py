@@ -7,7 +7,7 @@ plausible, and what the user's own must satisfy, is decided here too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tmsprep.files import read_tsv
 from tmsprep.records import FIDUCIAL_NAMES, Fiducial, Status, load_fiducials
 from tmsprep.scalp.inion import bone_inion
 from tmsprep.scalp.lines import Plane, section
-from tmsprep.spaces import Array, apply_affine
+from tmsprep.spaces import Array, apply_affine, voxel_sizes
 from tmsprep.surfaces import Surface
 
 _TEMPLATE_NLIN6_MM: dict[str, tuple[float, float, float]] = {
@@ -41,6 +41,8 @@ CAUTION_SNAP_MM = {"NAS": 10.0, "INI": 15.0, "LPA": 10.0, "RPA": 10.0}
 
 The height of the inion differs by a centimetre between heads, and matters least to Beam F3.
 """
+EDGE_MM = 3.0
+"""A landmark nearer than this to the edge of the image may be the edge itself."""
 MAX_MANUAL_DISTANCE_MM = 15.0
 """A user's fiducial farther from the scalp than this belongs to another image or frame."""
 
@@ -133,7 +135,16 @@ def find_fiducials(
     )
     shapes = {"NAS": _deepest_point(template, surface), "INI": inion}
     uncertain = {name for name, place in shapes.items() if place is None}
-    return tuple(_automatic(name, template, surface, shapes.get(name), name in uncertain) for name in FIDUCIAL_NAMES)
+    found = [_automatic(name, template, surface, shapes.get(name), name in uncertain) for name in FIDUCIAL_NAMES]
+    size = (t1w.shape[0], t1w.shape[1], t1w.shape[2])
+    return tuple(_doubted_at_the_edge(item, size, affine_ras_mm) for item in found)
+
+
+def _doubted_at_the_edge(item: Fiducial, shape: tuple[int, int, int], affine_ras_mm: Array) -> Fiducial:
+    """Doubt a fiducial at the edge of the image: there the scalp is where the field of view ends, not the head."""
+    voxel = apply_affine(np.linalg.inv(affine_ras_mm), item.position_ras_mm)
+    from_edge = np.minimum(voxel, np.array(shape) - 1 - voxel) * voxel_sizes(affine_ras_mm)
+    return replace(item, status=Status.CAUTION) if from_edge.min() < EDGE_MM else item
 
 
 def _automatic(name: str, template: TemplateHead, surface: Surface, shape: Array | None, uncertain: bool) -> Fiducial:

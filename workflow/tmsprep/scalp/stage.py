@@ -165,9 +165,8 @@ def _fiducial_fields() -> dict[str, object]:
         "source": {"Description": "automatic, or manual where the user gave it"},
         "snapped_mm": {"Description": "How far the template's point moved to the scalp", "Units": "mm"},
         "status": {
-            "Description": "caution where the landmark's shape was not found, or moved by more than "
-            + ", ".join(f"{name} {limit:.0f}" for name, limit in CAUTION_SNAP_MM.items())
-            + " mm"
+            "Description": "caution where the landmark's shape was not found, it lies at the edge of the image, or moved by "
+            "more than " + ", ".join(f"{name} {limit:.0f}" for name, limit in CAUTION_SNAP_MM.items()) + " mm"
         },
     }
 
@@ -280,7 +279,8 @@ def _judge(
     """Return the status and why: abstain on implausible lengths, caution on a doubtful landmark or positions far apart."""
     impossible = implausible(measured.lengths)
     doubts = [
-        f"{name} is uncertain: it moved {fiducials[name].snapped_mm:.0f} mm from where the template has it"
+        f"{name} is uncertain: its shape was not found, it lies at the edge of the image, or it is far "
+        f"({fiducials[name].snapped_mm:.0f} mm) from where the template has it"
         for name in FIDUCIAL_NAMES
         if fiducials[name].status is not Status.OK
     ]
