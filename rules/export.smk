@@ -18,6 +18,7 @@ rule export:
         index=f"{NIBS}/{{unit}}_navigators.json",
     params:
         files=navigator_files,
+        form=OPTIONS.navigator_form.value,
         intended_for=lambda wildcards: f"bids:raw:{STUDY.units[wildcards.unit].t1w.relative_to(OPTIONS.bids_dir).as_posix()}",
     log:
         f"{LOGS}/{{folder}}/{{unit}}_export.log",
@@ -28,4 +29,4 @@ rule export:
         runtime=10,
     shell:
         "tmsprep stage export --markers {input.markers:q} --t1w {input.t1w:q} --coordsystem {input.coordsystem:q}"
-        " --intended-for {params.intended_for:q} --out-files {params.files:q} --out-index {output.index:q} > {log:q} 2>&1"
+        " --form {params.form} --intended-for {params.intended_for:q} --out-files {params.files:q} --out-index {output.index:q} > {log:q} 2>&1"

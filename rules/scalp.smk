@@ -1,4 +1,5 @@
 # The scalp, its landmarks, and Beam F3 on it.
+from tmsprep.scalp.tape import has_columns
 
 
 rule scalp:
@@ -15,6 +16,8 @@ rule scalp:
         picture=f"{NIBS}/{{anat}}_scalp.png",
     params:
         fiducials=option("--fiducials-file", FIDUCIALS),
+        variant=OPTIONS.beamf3_variant.value,
+        plane=OPTIONS.circumference_plane.value,
     log:
         f"{LOGS}/{{folder}}/{{anat}}_scalp.log",
     benchmark:
@@ -25,14 +28,15 @@ rule scalp:
     shell:
         "tmsprep stage scalp --t1w {input.t1w:q} --t1w-to-mni {input.t1w_to_mni:q} {params.fiducials:q}"
         " --out-head-mask {output.head_mask:q} --out-scalp {output.scalp:q} --out-fiducials {output.fiducials:q}"
-        " --out-picture {output.picture:q} > {log:q} 2>&1"
+        " --out-picture {output.picture:q} --variant {params.variant} --circumference-plane {params.plane} > {log:q} 2>&1"
 
 
-# somebody's tape measurements, if the dataset has any
+# Somebody's tape measurements, if the dataset has any. Without the columns the table is no input: a participant more must not
+# make all others' anew.
 TAPE = [
     path.as_posix()
     for path in (OPTIONS.bids_dir / "phenotype" / "beamf3.tsv", OPTIONS.bids_dir / "participants.tsv")
-    if path.is_file()
+    if path.is_file() and has_columns(path)
 ][:1]
 
 

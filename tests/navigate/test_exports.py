@@ -283,12 +283,12 @@ class Folder:
         (root / "out" / "dataset_description.json").write_text(json.dumps({"DatasetLinks": {"raw": "../raw"}}))
         self.t1w = save_t1w(self.raw / "sub-01_T1w.nii.gz", oblique())
 
-    def run(self, *placed: Marker, **more: Path) -> dict[str, Any]:
+    def run(self, *placed: Marker, **more: Path | str) -> dict[str, Any]:
         """Run the stage and return the index."""
         table = markers_table([*(placed or PLACED.values()), *OTHERS])
         return self.run_table(table, **more)
 
-    def run_table(self, table: pd.DataFrame, **more: Path) -> dict[str, Any]:
+    def run_table(self, table: pd.DataFrame, **more: Path | str) -> dict[str, Any]:
         write_tsv(self.nibs / f"{STEM}_markers.tsv", table)
         names = [f"{STEM}_desc-{site}_{ending}" for site in SITES for ending in ENDINGS]
         index = self.nibs / f"{STEM}_navigators.json"
@@ -496,6 +496,17 @@ def save_flipped(path: Path) -> None:
     image = nib.load(path)
     image.header.set_qform(np.diag([-1.0, 1, 1, 1]) @ image.get_sform(), 1)
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj), None, image.header), path)
+
+
+def test_forms_that_differ_by_hundredths_are_refused_unless_the_user_says_which_is_read(folder: Folder) -> None:
+    shift_qform(folder.t1w, 0.014)
+    assert folder.run()["Files"] == {}
+    index = folder.run(form="sform")
+    assert len(index["Files"]) == len(SITES) * len(ENDINGS)
+    assert index["T1w"]["FormRead"] == "sform"
+    assert "NIfTI:S:Scanner" in folder.text("circuit", "brainsight.txt")
+    save_t1w(folder.t1w, las(), sform=0)
+    assert "no sform" in folder.run(form="sform")["Sites"]["circuit"]["Reasons"]
 
 
 REFUSED: dict[str, Callable[[Path], object]] = {

@@ -32,10 +32,15 @@ from tmsprep.stages import run
 
 URI = "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
 AFFINE = np.array([[-1.0, 0, 0, 90], [0, 1.2, 0, -110], [0, 0, 0.9, -80], [0, 0, 0, 1]])
-NO_HEADER = nib.Nifti1Header()
-IMAGE = NavigatorImage(
-    URI, "ab" * 32, Grid((180, 200, 200), AFFINE), 1, 1, (0.0, 0.0, 0.0), (90.0, -110.0, -80.0), (1, 1, 1.2, 0.9), NO_HEADER
-)
+
+
+def header(qform_code: int, sform_code: int) -> nib.Nifti1Header:
+    made = nib.Nifti1Header()
+    made["qform_code"], made["sform_code"] = qform_code, sform_code
+    return made
+
+
+IMAGE = NavigatorImage(URI, "ab" * 32, Grid((180, 200, 200), AFFINE), header(1, 1))
 
 places = st.tuples(*[st.floats(-150, 150)] * 3).map(np.array)
 turns = st.tuples(*[st.floats(-3, 3)] * 3).map(lambda vector: Rotation.from_rotvec(vector).as_matrix())
@@ -142,7 +147,7 @@ def test_pose_slicer_and_table(site: CoilSite) -> None:
 def test_brainsight_names_the_form_and_its_code(code: int) -> None:
     site = site_of("a", np.zeros(3), np.ones(3), np.eye(3))
     word = {1: "Scanner", 2: "Aligned", 3: "Talairach", 4: "MNI-152", 5: "Other-Template"}[code]
-    only_s = NavigatorImage(URI, "c" * 64, IMAGE.grid, 0, code, (0, 0, 0), (0, 0, 0), (1, 1, 1, 1), NO_HEADER)
+    only_s = NavigatorImage(URI, "c" * 64, IMAGE.grid, header(0, code))
     assert read_brainsight(brainsight_text([site], only_s))[0]["Coordinate system"] == f"NIfTI:S:{word}"
     with pytest.raises(InputError, match="file version"):
         brainsight_text([site], only_s, 13)

@@ -196,6 +196,17 @@ def test_entry_along_the_cortex(head: Head) -> None:
         head.run(head.target(), head.beamf3(), entry="cortex")
 
 
+def test_a_cortex_without_direction_gives_no_circuit_marker_and_the_scalp_rule_stands(head: Head) -> None:
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = -100
+    save_nifti(head.folder / "brain.nii.gz", np.ones((101, 101, 101), dtype=np.uint8), affine, xform_code=1)
+    table = head.run(head.target(), head.beamf3(), brain_mask=head.folder / "brain.nii.gz", entry="cortex")
+    assert list(table.loc[["circuit", "circuit-2", "group"], "status"]) == ["abstain"] * 3
+    assert "no direction" in str(table.loc["circuit", "reasons"])
+    assert np.isnan(xyz(table, "circuit", "target")).all()
+    assert table.loc["beamF3", "status"] == "ok"
+
+
 def test_ways_for_a_tape(head: Head) -> None:
     write_tsv(
         head.folder / "electrodes.tsv", pd.DataFrame([["F3", *(NEAR_F3 * RADIUS_MM)]], columns=["name", "x", "y", "z"])

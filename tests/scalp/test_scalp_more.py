@@ -16,7 +16,7 @@ from tmsprep.scalp import spread as spread_module
 from tmsprep.scalp.beamf3 import TapeLengths, beamf3_distances
 from tmsprep.scalp.measure import ADJUSTMENT_MM, Landmarks, f3_on_scalp, locate_beamf4, locate_on_scalp, measure
 from tmsprep.scalp.spread import beamf3_spread
-from tmsprep.scalp.tape import compare, doubts_of, read_tape
+from tmsprep.scalp.tape import compare, doubts_of, has_columns, read_tape
 from tmsprep.scalp.tenten import ten_ten
 from tmsprep.stages import run
 from tmsprep.surfaces import Surface
@@ -170,6 +170,13 @@ def test_a_bad_tape_entry_is_named_and_the_mri_stands(
     assert found.tape == {}
     assert any("tape measurements not used" in reason and "sub-01" in reason for reason in found.reasons)
     assert found.x_mm > 0
+
+
+def test_a_table_is_looked_at_only_if_it_has_tape_columns(tmp_path: Path) -> None:
+    assert not has_columns(tape_table(tmp_path, site="a", age=40))
+    assert has_columns(tape_table(tmp_path, circumference_mm=560))
+    (tmp_path / "participants.tsv").write_bytes(b"participant_id\t\xff\n")
+    assert not has_columns(tmp_path / "participants.tsv")
 
 
 def test_no_tape_measurements_are_none(tmp_path: Path) -> None:

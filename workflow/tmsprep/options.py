@@ -41,6 +41,13 @@ class Entry(StrEnum):
     CORTEX = "cortex"
 
 
+class NavigatorForm(StrEnum):
+    """Which form of the T1w's header the navigator reads."""
+
+    AGREE = "agree"
+    SFORM = "sform"
+
+
 class CircumferencePlane(StrEnum):
     """Where the tape for the circumference lies."""
 
@@ -128,6 +135,9 @@ class Settings:
     entry: Entry = Entry.NEAREST
     """The place on the scalp for a target: ``nearest`` to it, or where the ``cortex`` points to (along the brain surface's
     normal)."""
+    navigator_form: NavigatorForm = NavigatorForm.AGREE
+    """Navigator files only where the T1w's qform and sform ``agree``, or also where they do not, for one that reads the
+    ``sform``."""
     handle_angle_deg: float = 45.0
     """Angle between the coil handle and the midline (degrees)."""
     fiducials: Path | None = None

@@ -44,28 +44,23 @@ class Offset:
     @property
     def in_words(self) -> str:
         """For example ``14 mm forward and 6 mm down (towards the ear)``."""
-        parts = [
-            f"{abs(value):.0f} mm {word}"
-            for value, word in (
-                (self.forward_mm, "forward" if self.forward_mm > 0 else "back"),
-                (self.left_mm, self._across("down (towards the ear)", "up (towards the midline)")),
-            )
-            if round(abs(value)) >= 1
-        ]
-        return " and ".join(parts) or "at the same place"
+        words = (
+            "forward" if self.forward_mm > 0 else "back",
+            self._across("down (towards the ear)", "up (towards the midline)"),
+        )
+        return " and ".join(f"{leg:.0f} mm {word}" for leg, word in self._legs(words)) or "at the same place"
 
     @property
     def in_anatomical_words(self) -> str:
         """For example ``1.4 cm anterior and 0.6 cm lateral of``; ``at`` where it is no way at all."""
-        parts = [
-            f"{abs(value) / 10:.1f} cm {word}"
-            for value, word in (
-                (self.forward_mm, "anterior" if self.forward_mm > 0 else "posterior"),
-                (self.left_mm, self._across("lateral", "medial")),
-            )
-            if round(abs(value)) >= 1
-        ]
-        return f"{' and '.join(parts)} of" if parts else "at"
+        words = "anterior" if self.forward_mm > 0 else "posterior", self._across("lateral", "medial")
+        way = " and ".join(f"{leg / 10:.1f} cm {word}" for leg, word in self._legs(words))
+        return f"{way} of" if way else "at"
+
+    def _legs(self, words: tuple[str, str]) -> list[tuple[float, str]]:
+        """Return the length of each leg, mm, with its word; a leg below a mm is none."""
+        legs = zip((abs(self.forward_mm), abs(self.left_mm)), words, strict=True)
+        return [(leg, word) for leg, word in legs if round(leg) >= 1]
 
     def _across(self, outwards: str, inwards: str) -> str:
         if self.side is Side.MIDDLE:

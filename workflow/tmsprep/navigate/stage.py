@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from tmsprep import templates
-from tmsprep.errors import ConfigurationError, InputError, ProcessingError
+from tmsprep.errors import ConfigurationError, InputError
 from tmsprep.files import load_nifti, read_data, read_tsv, write_json, write_tsv
 from tmsprep.navigate.coordsystem import BEP037_DRAFT, coordsystem
 from tmsprep.navigate.cortex import MAX_DEPTH_MM, cortex_below, cortex_normal
@@ -40,6 +40,7 @@ GROUP_NLIN6_MM = (-42.0, 44.0, 30.0)
 """Where the connectivity with sgACC is most negative in group averages (Cash et al. 2021,
 doi:10.1016/j.biopsych.2020.05.033), MNI152NLin6Asym."""
 _GROUP_REASON = "a group coordinate carried over from the template: it knows nothing of this person's connectivity"
+_NO_DIRECTION = "the brain's surface has no direction at the target: look at the brain mask, or use --entry nearest"
 MAX_FROM_TEMPLATE_F3_MM = 15.0
 MAX_ENTRY_DISTANCE_MM = 60.0
 
@@ -57,25 +58,12 @@ class HeadModel:
     brain: tuple[NDArray[np.float32], Array] | None
     """Brain mask and affine (RAS mm), where the entry follows the cortex; None where it is the nearest place."""
 
-    def entry_over(self, target_ras_mm: ArrayLike) -> Array:
-        """Return the place (3,) on the scalp for a target (3,).
-
-        Raises
-        ------
-        ProcessingError
-            The cortex points nowhere there.
-        """
+    def entry_over(self, target_ras_mm: ArrayLike) -> Array | None:
+        """Return the place (3,) on the scalp for a target (3,); None where the brain's surface points nowhere."""
         if self.brain is None:
             return self.scalp.nearest(target_ras_mm)
         normal = cortex_normal(*self.brain, target_ras_mm)
-        entry = None if normal is None else self.scalp.hit(target_ras_mm, normal)
-        if entry is None:
-            raise ProcessingError(
-                "the brain's surface has no direction at the target",
-                where="--entry cortex",
-                action="look at the brain mask, or use --entry nearest",
-            )
-        return entry
+        return None if normal is None else self.scalp.hit(target_ras_mm, normal)
 
 
 def write_markers(
@@ -212,6 +200,8 @@ def _circuit_marker(head: HeadModel, result: TargetResult, rank: int, found: Can
     if result.status is Status.ABSTAIN:
         return Marker(site, None)
     entry = head.entry_over(found.target_ras_mm)
+    if entry is None:
+        return Marker(_circuit_site(result, rank, found.score, Status.ABSTAIN, (*result.reasons, _NO_DIRECTION)), None)
     if (distance := float(np.linalg.norm(entry - found.target_ras_mm))) > MAX_ENTRY_DISTANCE_MM:
         raise InputError(
             f"it is {distance:.0f} mm from the scalp",
@@ -238,15 +228,15 @@ def _group_marker(head: HeadModel) -> Marker:
     target = head.t1w_to_mni.pull_points(mni)[0]
     require_left("group", target, mni, head.t1w_to_mni)
     entry = head.entry_over(target)
-    if (distance := float(np.linalg.norm(entry - target))) > MAX_ENTRY_DISTANCE_MM:
-        reasons = (_GROUP_REASON, f"it is {distance:.0f} mm from the scalp")
-        return Marker(Site("group", "group", text, Status.ABSTAIN, reasons), None)
+    if entry is None or np.linalg.norm(entry - target) > MAX_ENTRY_DISTANCE_MM:
+        reason = _NO_DIRECTION if entry is None else f"it is more than {MAX_ENTRY_DISTANCE_MM:.0f} mm from the scalp"
+        return Marker(Site("group", "group", text, Status.ABSTAIN, (_GROUP_REASON, reason)), None)
     site = Site("group", "group", text, Status.CAUTION, (_GROUP_REASON,))
     return Marker(site, _placement(head, entry, target, mni))
 
 
 def _scalp_markers(head: HeadModel, result: BeamF3Result) -> list[Marker]:
-    beamf3 = f"Beam F3: X {result.x_mm:.1f} mm, Y {result.y_mm:.1f} mm"
+    beamf3 = f"Beam F3 ({result.variant}): X {result.x_mm:.1f} mm, Y {result.y_mm:.1f} mm"
     return [
         _scalp_marker(head, result, "beamF3", beamf3, result.beamf3_ras_mm),
         _scalp_marker(head, result, "F3", "10-20 position F3 by contours", result.f3_ras_mm),

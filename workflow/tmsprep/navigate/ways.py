@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tmsprep.errors import ProcessingError
 from tmsprep.navigate.directions import Offset, nearest_label, offset
 from tmsprep.navigate.markers import Placement
 from tmsprep.navigate.pose import HeadAxes
@@ -48,13 +50,14 @@ class Surroundings:
     def ways_to(self, placed: Placement) -> Ways:
         """Measure the ways to a placed marker."""
         entry = placed.pose.entry_ras_mm
-        way, apart = None, None
+        way, label, apart = None, None, None
         if self.beamf3 is not None:
-            way = offset(self.scalp, self.axes, self.beamf3.pose.entry_ras_mm, entry)
             apart = float(np.linalg.norm(placed.target_ras_mm - self.beamf3.target_ras_mm))
-        label = None
+            with suppress(ProcessingError):  # where the scalp faces the front there are no such words; the place stands
+                way = offset(self.scalp, self.axes, self.beamf3.pose.entry_ras_mm, entry)
         if self.electrodes_ras_mm:
-            label = nearest_label(self.scalp, self.axes, entry, self.electrodes_ras_mm)[1]
+            with suppress(ProcessingError):
+                label = nearest_label(self.scalp, self.axes, entry, self.electrodes_ras_mm)[1]
         lengths = {name: geodesic(self.scalp, self.landmarks_ras_mm[name], entry).length_mm for name in LANDMARKS}
         return Ways(way, apart, label, lengths)
 

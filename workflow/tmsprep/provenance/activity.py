@@ -1,8 +1,7 @@
 """The record of one stage run: what ran when, on what, with what, and what came out.
 
 One JSON file a run, in ``prov/activities`` of the dataset that holds the first output. Only here are clocks and machines; no
-path of the machine, no user and no host name is. The BIDS-Prov files, the RO-Crate and the summary are made from these
-records and from nothing else.
+path of the machine, no user and no host name is. `verify` and `compare` read these records and nothing else.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ class _Check:
         for dataset in self.datasets:
             if path.is_relative_to(dataset.root):
                 return f"{dataset.root.name}/{path.relative_to(dataset.root).as_posix()}"
-        return path.name if self.raw is None else path.as_posix()
+        return path.as_posix()
 
 
 def command(derivatives: Path, *, raw: Path | None = None) -> int:

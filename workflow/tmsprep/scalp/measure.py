@@ -173,14 +173,14 @@ def locate_on_scalp(surface: Surface, measured: Measurements, *, beyond_mm: floa
     return BeamF3Location(distances, mark, line, surface.nearest(line.at_mm(distances.y_mm + beyond_mm)))
 
 
-def locate_beamf4(surface: Surface, landmarks: Landmarks) -> Array:
+def locate_beamf4(surface: Surface, landmarks: Landmarks, plane: CircumferencePlane = CircumferencePlane.FPZ_OZ) -> Array:
     """Return Beam F4, (3,): the mirror image of Beam F3 on the mirrored head."""
     flip = np.array([-1.0, 1.0, 1.0])
     mirrored = Surface(surface.vertices_ras_mm * flip, surface.faces[:, ::-1].copy())
     turned = Landmarks(
         landmarks.nas_ras_mm * flip, landmarks.ini_ras_mm * flip, landmarks.rpa_ras_mm * flip, landmarks.lpa_ras_mm * flip
     )
-    return locate_on_scalp(mirrored, measure(mirrored, turned)).position_ras_mm * flip
+    return locate_on_scalp(mirrored, measure(mirrored, turned, plane)).position_ras_mm * flip
 
 
 def f3_on_scalp(surface: Surface, measured: Measurements) -> Array:

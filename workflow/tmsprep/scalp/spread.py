@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tmsprep.errors import ProcessingError
+from tmsprep.options import CircumferencePlane
 from tmsprep.scalp.beamf3 import beamf3_distances
-from tmsprep.scalp.geodesic import geodesic
-from tmsprep.scalp.measure import Landmarks, Measurements, measure
+from tmsprep.scalp.measure import Landmarks, Measurements, locate_on_scalp, measure
 from tmsprep.spaces import Array
 from tmsprep.surfaces import Surface
 
@@ -35,7 +35,14 @@ class Spread:
     draws: int
 
 
-def beamf3_spread(surface: Surface, landmarks: Landmarks, *, seed: int, draws: int = DRAWS) -> Spread:
+def beamf3_spread(
+    surface: Surface,
+    landmarks: Landmarks,
+    *,
+    seed: int,
+    draws: int = DRAWS,
+    plane: CircumferencePlane = CircumferencePlane.FPZ_OZ,
+) -> Spread:
     """Measure the spread.
 
     Parameters
@@ -48,6 +55,8 @@ def beamf3_spread(surface: Surface, landmarks: Landmarks, *, seed: int, draws: i
         Governs the draws.
     draws
         How many.
+    plane
+        Of the circumference.
 
     Raises
     ------
@@ -55,14 +64,14 @@ def beamf3_spread(surface: Surface, landmarks: Landmarks, *, seed: int, draws: i
         Too many draws give no place: the fiducials sit where the scalp ends.
     """
     rng = np.random.default_rng(seed)
-    measured = measure(surface, landmarks)
-    placer = _Placer.about(surface, measured)
-    place = placer.place(measured)
+    measured = measure(surface, landmarks, plane)
+    part = _part_about(surface, measured)
+    place = locate_on_scalp(part, measured).position_ras_mm
     distances: list[float] = []
     for _ in range(draws):
-        moved = Landmarks(*(_moved(surface, place, rng) for place in _places(landmarks)))
+        moved = Landmarks(*(_moved(surface, mark, rng) for mark in _places(landmarks)))
         try:
-            other = placer.place(measure(surface, moved))
+            other = locate_on_scalp(part, measure(surface, moved, plane)).position_ras_mm
         except ProcessingError:
             continue
         distances.append(float(np.linalg.norm(other - place)))
@@ -71,27 +80,14 @@ def beamf3_spread(surface: Surface, landmarks: Landmarks, *, seed: int, draws: i
     return Spread(float(np.median(distances)), float(np.quantile(distances, 0.95)), len(distances))
 
 
-@dataclass(frozen=True, eq=False)
-class _Placer:
-    """Places Beam F3 with the shortest lines sought on the part of the scalp about them only: five times as fast."""
-
-    surface: Surface
-    part: Surface
-
-    @classmethod
-    def about(cls, surface: Surface, measured: Measurements) -> _Placer:
-        mark = measured.circumference.at_mm(beamf3_distances(measured.lengths).x_mm)
-        middle, reach = (measured.vertex_ras_mm + mark) / 2, float(np.linalg.norm(measured.vertex_ras_mm - mark))
-        near = np.linalg.norm(surface.vertices_ras_mm - middle, axis=1) < reach / 2 + _MARGIN_MM
-        faces = surface.faces[near[surface.faces].all(axis=1)]
-        kept = np.unique(faces)
-        return cls(surface, Surface(surface.vertices_ras_mm[kept], np.searchsorted(kept, faces)))
-
-    def place(self, measured: Measurements) -> Array:
-        distances = beamf3_distances(measured.lengths)
-        mark = self.part.nearest(measured.circumference.at_mm(distances.x_mm))
-        line = geodesic(self.part, measured.vertex_ras_mm, mark)
-        return self.part.nearest(line.at_mm(distances.y_mm))
+def _part_about(surface: Surface, measured: Measurements) -> Surface:
+    """Return the part of the scalp about the line from vertex to X mark: on it, the line is found five times as fast."""
+    mark = measured.circumference.at_mm(beamf3_distances(measured.lengths).x_mm)
+    middle, reach = (measured.vertex_ras_mm + mark) / 2, float(np.linalg.norm(measured.vertex_ras_mm - mark))
+    near = np.linalg.norm(surface.vertices_ras_mm - middle, axis=1) < reach / 2 + _MARGIN_MM
+    faces = surface.faces[near[surface.faces].all(axis=1)]
+    kept = np.unique(faces)
+    return Surface(surface.vertices_ras_mm[kept], np.searchsorted(kept, faces))
 
 
 def _places(landmarks: Landmarks) -> tuple[Array, Array, Array, Array]:

@@ -71,6 +71,8 @@ def reconstruct_scalp(
     out_scalp: OutFile,
     out_fiducials: OutFile,
     out_picture: OutFile,
+    variant: BeamF3Variant = BeamF3Variant.WEB,
+    circumference_plane: CircumferencePlane = CircumferencePlane.FPZ_OZ,
 ) -> SidecarFields:
     """Make the scalp surface of a head, find its fiducials, and draw both.
 
@@ -89,7 +91,11 @@ def reconstruct_scalp(
     out_fiducials
         TSV of the four fiducials, scanner RAS mm.
     out_picture
-        PNG; shows the participant's face.
+        PNG; shows the participant's face, with Beam F3 as the next two say.
+    variant
+        ``web``, or ``adjusted``: 3.5 mm farther from the vertex.
+    circumference_plane
+        Where the tape for the circumference lies.
     """
     image = _require_volume(t1w)
     data, affine = read_data(image), np.asarray(image.affine, dtype=np.float64)
@@ -101,7 +107,7 @@ def reconstruct_scalp(
     save_nifti(out_head_mask, head.mask, head.grid.affine_ras_mm, xform_code=_SCANNER_CODE)
     surface.save(out_scalp)
     save_fiducials(out_fiducials, fiducials)
-    _draw(out_picture, surface, fiducials)
+    _draw(out_picture, surface, fiducials, BeamF3Variant(variant), CircumferencePlane(circumference_plane))
     return {
         "out_head_mask": {"SpatialReference": t1w, "Type": "ROI", "HeadVolumeLitres": round(head.volume_litres, 3)}
         | {f"Face{key.capitalize()}Fraction": round(value, 4) for key, value in asdict(evidence).items()},
@@ -129,8 +135,12 @@ def _whole_head(
         raise InputError(error.what, where=t1w, expected=error.expected, action=error.action) from error
 
 
-def _draw(path: Path, surface: Surface, fiducials: tuple[Fiducial, ...]) -> None:
-    measured, beamf3, f3 = _measure_all(surface, {item.name: item for item in fiducials})
+def _draw(
+    path: Path, surface: Surface, fiducials: tuple[Fiducial, ...], variant: BeamF3Variant, plane: CircumferencePlane
+) -> None:
+    measured, beamf3, f3 = _measure_all(surface, {item.name: item for item in fiducials}, plane)
+    if variant is BeamF3Variant.ADJUSTED:
+        beamf3 = locate_on_scalp(surface, measured, beyond_mm=ADJUSTMENT_MM)
     lengths = measured.lengths
     notes = [
         f"nasion to inion {lengths.nasion_inion_mm:.0f} mm",
@@ -212,10 +222,10 @@ def locate_beamf3(
     plane = CircumferencePlane(circumference_plane)
     measured, web, f3 = _measure_all(surface, chosen, plane)
     adjusted = locate_on_scalp(surface, measured, beyond_mm=ADJUSTMENT_MM)
-    beamf3 = adjusted if BeamF3Variant(variant) is BeamF3Variant.ADJUSTED else web
+    beamf3 = {BeamF3Variant.WEB: web, BeamF3Variant.ADJUSTED: adjusted}[BeamF3Variant(variant)]
     status, reasons = _judge(measured, web, f3, chosen)
     difference, doubts = _against_tape(tape, participant, web)
-    spread, unsure = _spread(surface, measured, seed)
+    spread, unsure = _spread(surface, measured, plane, seed)
     doubts += unsure
     lengths = measured.lengths
     BeamF3Result(
@@ -233,7 +243,7 @@ def locate_beamf3(
         variant=BeamF3Variant(variant).value,
         web_ras_mm=_point(web.position_ras_mm),
         adjusted_ras_mm=_point(adjusted.position_ras_mm),
-        beamf4_ras_mm=_point(locate_beamf4(surface, measured.landmarks)),
+        beamf4_ras_mm=_point(locate_beamf4(surface, measured.landmarks, plane)),
         spread_median_mm=None if spread is None else round(spread.median_mm, 2),
         spread_95_mm=None if spread is None else round(spread.p95_mm, 2),
         tape=difference,
@@ -263,9 +273,11 @@ def _against_tape(tape: Path | None, participant: str, web: BeamF3Location) -> t
     return difference, doubts_of(difference)
 
 
-def _spread(surface: Surface, measured: Measurements, seed: int) -> tuple[Spread | None, list[str]]:
+def _spread(
+    surface: Surface, measured: Measurements, plane: CircumferencePlane, seed: int
+) -> tuple[Spread | None, list[str]]:
     try:
-        spread = beamf3_spread(surface, measured.landmarks, seed=seed)
+        spread = beamf3_spread(surface, measured.landmarks, seed=seed, plane=plane)
     except ProcessingError as error:
         return None, [f"how far fiducials move Beam F3 is unknown: {error.what}"]
     if spread.p95_mm <= MAX_SPREAD_MM:

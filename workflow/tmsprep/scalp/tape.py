@@ -16,6 +16,13 @@ MAX_DIFFERENCE_MM = 5.0
 """Between X or Y of the tape and of the MRI: more is a slip of the tape or a wrong fiducial."""
 
 
+def has_columns(path: Path) -> bool:
+    """Tell whether a table's header has a column of tape measurements."""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        names = stream.readline().strip().split("\t")
+    return any(f"{name}_{unit}" in names for name in COLUMNS for unit in _UNITS_MM)
+
+
 def read_tape(path: Path, participant: str) -> TapeLengths | None:
     """Read a participant's tape measurements.
 

@@ -53,7 +53,7 @@ def brainsight_text(sites: Sequence[CoilSite], image: NavigatorImage, version: i
 
 def coordinate_system(image: NavigatorImage, version: int) -> str:
     """Return how a Brainsight of that version calls the image's frame."""
-    form, code = ("Q", image.qform_code) if image.qform_code else ("S", image.sform_code)
+    form, code = image.named_form
     if code not in _CODE_NAMES:
         raise InputError(f"the T1w's header has the code {code}", expected=f"one of {sorted(_CODE_NAMES)}")
     names = {14: f"NIfTI:{form}:{_CODE_NAMES[code]}", 12: f"NIfTI:{_CODE_NAMES[code]}"}

@@ -13,13 +13,11 @@ import numpy as np
 
 from tmsprep.errors import InputError
 from tmsprep.files import load_nifti, sha256
+from tmsprep.options import NavigatorForm
 from tmsprep.spaces import Array, Grid, apply_affine
 
-MAX_FORMS_APART_MM = 0.05
-"""Between the places that qform and sform give the corners of the image: scanners' own files differ by hundredths of a mm,
-because the quaternion is stored in single precision; a navigator is ten times less exact."""
-
-
+MAX_FORMS_APART_MM = 1e-3
+"""Between the places that qform and sform give the corners of the image, unless the user says which one is read."""
 _GEOMETRY = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
              "srow_x", "srow_y", "srow_z")  # fmt: skip
 
@@ -32,42 +30,43 @@ class NavigatorImage:
     """BIDS URI."""
     sha256: str
     grid: Grid
-    qform_code: int
-    sform_code: int
-    quatern: tuple[float, float, float]
-    """b, c, d of the header."""
-    qoffset_mm: tuple[float, float, float]
-    pixdim: tuple[float, ...]
-    """First four."""
     header: nib.Nifti1Header
     """The grid's fields of the header and no others."""
+    form: NavigatorForm = NavigatorForm.AGREE
+    """What the user says that the navigator reads."""
 
     @classmethod
-    def load(cls, path: Path, uri: str) -> NavigatorImage:
+    def load(cls, path: Path, uri: str, form: NavigatorForm = NavigatorForm.AGREE) -> NavigatorImage:
         """Read a T1w's header.
+
+        `form` says what the navigator reads: either, because they agree; or the sform, in whose frame TMSPrep's coordinates
+        are.
 
         Raises
         ------
         InputError
-            Its qform and sform disagree, or it has neither: navigators differ in which they read.
+            Its qform and sform disagree, or it has neither, or not the one that is read.
         """
         image = load_nifti(path)
-        header = image.header
-        codes = int(header["qform_code"]), int(header["sform_code"])
-        _require_one_frame(path, image, codes)
-        quatern = tuple(float(header[f"quatern_{axis}"]) for axis in "bcd")
-        offset = tuple(float(header[f"qoffset_{axis}"]) for axis in "xyz")
-        return cls(
-            uri=uri,
-            sha256=sha256(path),
-            grid=Grid.of(image),
-            qform_code=codes[0],
-            sform_code=codes[1],
-            quatern=(quatern[0], quatern[1], quatern[2]),
-            qoffset_mm=(offset[0], offset[1], offset[2]),
-            pixdim=tuple(float(value) for value in header["pixdim"][:4]),
-            header=_geometry(header),
-        )
+        _require_one_frame(path, image, form)
+        return cls(uri, sha256(path), Grid.of(image), _geometry(image.header), form)
+
+    @property
+    def qform_code(self) -> int:
+        """Of the header."""
+        return int(self.header["qform_code"])
+
+    @property
+    def sform_code(self) -> int:
+        """Of the header."""
+        return int(self.header["sform_code"])
+
+    @property
+    def named_form(self) -> tuple[str, int]:
+        """The form that a file names, Q or S, and its code."""
+        if self.form is NavigatorForm.SFORM or not self.qform_code:
+            return "S", self.sform_code
+        return "Q", self.qform_code
 
     def as_fields(self) -> dict[str, Any]:
         """Return the identity for a JSON file."""
@@ -78,6 +77,7 @@ class NavigatorImage:
             "AffineRAS": np.round(self.grid.affine_ras_mm, 6).tolist(),
             "QformCode": self.qform_code,
             "SformCode": self.sform_code,
+            "FormRead": self.form.value,
         }
 
     def in_words(self) -> str:
@@ -86,7 +86,8 @@ class NavigatorImage:
         return f"{self.uri} sha256 {self.sha256} affine {affine}"
 
 
-def _require_one_frame(path: Path, image: nib.Nifti1Image, codes: tuple[int, int]) -> None:
+def _require_one_frame(path: Path, image: nib.Nifti1Image, form: NavigatorForm) -> None:
+    codes = int(image.header["qform_code"]), int(image.header["sform_code"])
     if not any(codes):
         raise InputError(
             "the header has neither a qform nor an sform",
@@ -98,12 +99,17 @@ def _require_one_frame(path: Path, image: nib.Nifti1Image, codes: tuple[int, int
         raise InputError(f"the header has the qform or sform code {unknown[0]}", where=path, expected="0 to 5")
     if (unit := image.header.get_xyzt_units()[0]) not in {"mm", "unknown"}:
         raise InputError(f"the header's qform and sform are in {unit}", where=path, expected="mm", action="convert it again")
+    if form is NavigatorForm.SFORM:
+        if not codes[1]:
+            raise InputError("the header has no sform", where=path, expected="one, since --navigator-form is sform")
+        return
     if (apart := forms_apart_mm(image)) > MAX_FORMS_APART_MM:
         raise InputError(
             f"qform and sform place the image up to {apart:.3g} mm apart",
             where=path,
             expected=f"at most {MAX_FORMS_APART_MM:g} mm: navigators differ in which they read",
-            action="make both equal (nibabel: set_qform(image.get_sform())) after checking which is right, and run again",
+            action="make both equal (nibabel: set_qform(image.get_sform())) after checking which is right, and run again; "
+            "or --navigator-form sform, if your navigator reads the sform",
         )
 
 

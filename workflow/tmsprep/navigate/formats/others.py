@@ -28,9 +28,9 @@ def pose_json(sites: Sequence[CoilSite], image: NavigatorImage) -> str:
     content = {
         "AssociatedImageInfo": {
             **image.as_fields(),
-            "quatern_bcd": list(image.quatern),
-            "qoffset_xyz": list(image.qoffset_mm),
-            "pixdim": list(image.pixdim),
+            "quatern_bcd": [float(image.header[f"quatern_{axis}"]) for axis in "bcd"],
+            "qoffset_xyz": [float(image.header[f"qoffset_{axis}"]) for axis in "xyz"],
+            "pixdim": [float(value) for value in image.header["pixdim"][:4]],
         },
         "CoordinateSystem": "RAS, mm: scanner coordinates of the image as its header says",
         "Axes": "columns of the matrix: x, y, z, origin; origin on the scalp, z into the head, handle along -y (SimNIBS)",

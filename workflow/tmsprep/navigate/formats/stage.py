@@ -17,6 +17,7 @@ from tmsprep.navigate.formats.localite import entry_targets, instrument_markers
 from tmsprep.navigate.formats.names import SITES
 from tmsprep.navigate.formats.others import coordinate_table, pose_json, save_burned_in, slicer_markups
 from tmsprep.navigate.formats.site import CREATOR, CoilSite
+from tmsprep.options import NavigatorForm
 from tmsprep.records import Status
 from tmsprep.stages import InFile, MaybeOutFile, OutFile, SidecarFields
 
@@ -66,6 +67,7 @@ def export_navigators(
     out_index: OutFile,
     out_files: list[MaybeOutFile],
     coordsystem: InFile | None = None,
+    form: NavigatorForm = NavigatorForm.AGREE,
 ) -> SidecarFields:
     """Write navigator files of the circuit target and of Beam F3; of a site that abstains, none.
 
@@ -83,6 +85,8 @@ def export_navigators(
         Named ``..._desc-SITE_FORMAT``; those of a site that abstains are not written, and removed where they were.
     coordsystem
         Of the navigate stage: with it, a T1w that the markers were not made for is refused.
+    form
+        ``agree``: files only where qform and sform agree. ``sform``: the navigator reads the sform, whatever the qform says.
 
     Raises
     ------
@@ -94,7 +98,7 @@ def export_navigators(
     if coordsystem is not None:
         _require_same_image(coordsystem, t1w, intended_for)
     rows = read_tsv(markers, required=("target_id", "status", "coil_transform")).set_index("target_id", drop=False)
-    image, refusal = _image(t1w, intended_for)
+    image, refusal = _image(t1w, intended_for, NavigatorForm(form))
     sites = {name: _site(rows, name) for name in SITES}
     written: dict[str, str] = {}
     fields: list[dict[str, Any]] = []
@@ -133,10 +137,10 @@ def _require_same_image(coordsystem: Path, t1w: Path, uri: str) -> None:
         )
 
 
-def _image(t1w: Path, uri: str) -> tuple[NavigatorImage | None, str | None]:
+def _image(t1w: Path, uri: str, form: NavigatorForm) -> tuple[NavigatorImage | None, str | None]:
     """Return the image, or why no navigator file may be written for it: the other results of the participant stand."""
     try:
-        return NavigatorImage.load(t1w, uri), None
+        return NavigatorImage.load(t1w, uri, form), None
     except InputError as error:
         return None, f"{error.what}; expected: {error.expected}; to do: {error.action}"
 
