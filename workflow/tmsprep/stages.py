@@ -159,7 +159,7 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
     TmsprepError
         Whatever the stage found wrong; then no output exists.
     """
-    from tmsprep.provenance.activity import write_record
+    from tmsprep.provenance.activity import write_failure, write_record
     from tmsprep.provenance.record import StageRun, sidecar_path, write_sidecars
 
     pin_threads()
@@ -187,7 +187,10 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
         sidecars = write_sidecars(record, twins, fields)
         for path, twin in (twins | sidecars).items():
             publish(twin, path)
-        write_record(record, twins | sidecars)
+        write_record(record, twins | sidecars, fields)
+    except BaseException as error:
+        write_failure(StageRun(name, dict(arguments), inputs, outputs, started, time.time()), error)
+        raise
     finally:
         for twin in (twins | sidecars).values():
             twin.unlink(missing_ok=True)

@@ -1,37 +1,39 @@
 """The record of one stage run: what ran when, on what, with what, and what came out.
 
-One JSON file a run, in ``prov/activities`` of the dataset that holds the first output. Only here are clocks and machines; no
-path of the machine, no user and no host name is. `verify` and `compare` read these records and nothing else.
+One JSON file a run, in ``prov/activities`` of the dataset that holds the first output; that of a run that failed in
+``prov/failures``. Only here are clocks and machines; no path of the machine, no user and no host name is. Everything else
+under ``prov`` is made of these records.
 """
 
 from __future__ import annotations
 
 import os
-import platform
-import resource
-import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tmsprep import __version__
+from tmsprep.errors import TmsprepError
 from tmsprep.files import atomic, write_json
+from tmsprep.provenance import machine
 from tmsprep.provenance.record import StageRun, bids_uri, command_line, dataset_root
 
 FOLDER = Path("prov") / "activities"
-_LIBRARIES = (
-    "numpy", "scipy", "nibabel", "pandas", "nilearn", "antspyx", "tedana", "scikit-learn", "scikit-image", "niimath",
-    "potpourri3d", "templateflow", "snakemake", "nipype", "pybids",
-)  # fmt: skip
-"""Libraries on which a number may depend, recorded if installed."""
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+FAILURES = Path("prov") / "failures"
+RUNS = Path("prov") / "runs"
+RUN_VARIABLE = "TMSPREP_RUN"
+"""Environment variable: the workflow run that a stage belongs to."""
+RECORDED = "record"
+"""Key of a stage's returned fields: what only the stage knows for its record.
+
+``Software`` (name to version) and ``Container`` of a program that it started; ``Generated`` (path to sha256) of what that
+program wrote beside the stage's own outputs.
+"""
 
 
-def record_path(run: StageRun) -> Path | None:
+def record_path(run: StageRun, folder: Path = FOLDER) -> Path | None:
     """Return where the record belongs; None where no output lies in a dataset."""
     outputs = [path.resolve() for paths in run.outputs.values() for path in paths]
     root = next((found for path in outputs if (found := dataset_root(path.parent))), None)
@@ -39,10 +41,10 @@ def record_path(run: StageRun) -> Path | None:
         return None
     first = next(path for path in outputs if dataset_root(path.parent) == root)
     name = first.relative_to(root).as_posix().replace("/", "__")
-    return root / FOLDER / f"{run.name}__{name}.json"
+    return root / folder / f"{run.name}__{name}.json"
 
 
-def write_record(run: StageRun, published: Mapping[Path, Path]) -> None:
+def write_record(run: StageRun, published: Mapping[Path, Path], fields: Mapping[str, Any] | None) -> None:
     """Write the record of a finished run; its outputs are in place.
 
     Parameters
@@ -51,66 +53,58 @@ def write_record(run: StageRun, published: Mapping[Path, Path]) -> None:
         What ran.
     published
         Outputs and their sidecars, each with the temporary name that it had.
+    fields
+        What the stage function returned.
     """
     dataset_root.cache_clear()  # the run may have written the description that makes a folder a dataset
     path = record_path(run)
     if path is None:
         return
+    extra = dict((fields or {}).get(RECORDED, {}))
     made = {item: run.digests.get(twin) or run.digest(item) for item, twin in published.items()}
-    used = [item for paths in run.inputs.values() for item in paths]
-    content = {
+    made |= extra.pop("Generated", {})
+    generated = [{"Id": bids_uri(item, path), "SHA256": digest} for item, digest in made.items()]
+    _write(path, _content(run, path, generated), extra)
+    if failed := record_path(run, FAILURES):
+        failed.unlink(missing_ok=True)
+
+
+def write_failure(run: StageRun, error: BaseException) -> None:
+    """Write the record of a run that failed: nothing came out. Messages stay in the log: they may hold paths."""
+    path = record_path(run, FAILURES)
+    if path is None:
+        return
+    kind = type(error).__name__ if isinstance(error, TmsprepError) else f"{type(error).__name__} (a defect of this program)"
+    with suppress(OSError):  # the error itself is what counts
+        _write(path, _content(run, path, []) | {"ExitStatus": 1, "Error": kind}, {})
+
+
+def _content(run: StageRun, path: Path, generated: list[dict[str, str]]) -> dict[str, Any]:
+    used = [item for paths in run.inputs.values() for item in paths if item.is_file()]
+    return {
         "Stage": run.name,
         "Command": command_line(run, path),
-        "StartedAtTime": _time(run.started),
-        "EndedAtTime": _time(run.ended),
+        "StartedAtTime": iso_time(run.started),
+        "EndedAtTime": iso_time(run.ended),
         "ExitStatus": 0,
-        "PeakMemoryMiB": round(_peak_mib(), 1),
+        "PeakMemoryMiB": round(machine.peak_memory_mib(), 1),
         "Seed": run.arguments.get("seed"),
+        "Run": os.environ.get(RUN_VARIABLE),
         "Used": [{"Id": bids_uri(item, path), "SHA256": run.digest(item)} for item in used],
-        "Generated": [{"Id": bids_uri(item, path), "SHA256": digest} for item, digest in made.items()],
-        "Software": dict(_software()),
-        "Environment": dict(_environment()),
+        "Generated": generated,
+        "Software": machine.software(),
+        "Source": dict(machine.source()),
+        "Environment": machine.environment(),
+        "RecordSeconds": round(time.time() - run.ended, 4),  # checksums, sidecars and this record: what provenance costs
     }
+
+
+def _write(path: Path, content: dict[str, Any], extra: Mapping[str, Any]) -> None:
+    merged = {key: content[key] | value if isinstance(content.get(key), dict) else value for key, value in extra.items()}
     with atomic(path) as twin:
-        write_json(twin, content)
+        write_json(twin, content | merged)
 
 
-def _time(seconds: float) -> str:
+def iso_time(seconds: float) -> str:
+    """Return seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, tz=UTC).isoformat(timespec="milliseconds")
-
-
-def _peak_mib() -> float:
-    """Return the largest memory of this process and of the programs that it started."""
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(item).ru_maxrss for item in who) / 1024
-
-
-@cache
-def _software() -> tuple[tuple[str, str], ...]:
-    versions = {"tmsprep": __version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return tuple(versions.items())
-
-
-@cache
-def _environment() -> tuple[tuple[str, Any], ...]:
-    threads = {name: os.environ[name] for name in _THREADS if name in os.environ}
-    return (
-        ("OperatingSystem", f"{platform.system()} {platform.release()}"),
-        ("Machine", platform.machine()),
-        ("CPU", _cpu()),
-        ("Cores", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-        ("Python", sys.implementation.name),
-        ("Threads", threads),
-        ("Container", os.environ.get("TMSPREP_IMAGE", "none")),
-    )
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

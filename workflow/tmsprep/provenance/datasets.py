@@ -10,11 +10,10 @@ from typing import Any
 
 from tmsprep.errors import InputError
 from tmsprep.files import read_json
-from tmsprep.provenance.activity import FOLDER
+from tmsprep.provenance.activity import FAILURES, FOLDER
+from tmsprep.provenance.record import UNLINKED
 
 DESCRIPTION = "dataset_description.json"
-UNLINKED = "unlinked"
-"""Prefix of files outside every linked dataset: known by name and checksum only."""
 _NOT_OUTPUTS = ("prov", "logs", "benchmarks")
 _WITHOUT_RECORD = frozenset({"plan.json", "SHA256SUMS", "ro-crate-metadata.json"})
 """Written by the program itself, not by a stage."""
@@ -106,6 +105,10 @@ class Dataset:
             One cannot be read or lacks a field.
         """
         return [self._activity(path) for path in sorted((self.root / FOLDER).glob("*.json"))]
+
+    def failures(self) -> list[Path]:
+        """Return the records of runs that failed."""
+        return sorted((self.root / FAILURES).glob("*.json"))
 
     def _activity(self, path: Path) -> Activity:
         content = read_json(path)

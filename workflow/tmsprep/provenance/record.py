@@ -7,6 +7,7 @@ and holds no clock.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +17,8 @@ from typing import Any
 from tmsprep import __version__
 from tmsprep.files import read_json, sha256, temporary_twin, write_json
 
+UNLINKED = "unlinked"
+"""Prefix of files outside every linked dataset: known by name and checksum only."""
 _CLOSED = (".mrk.json",)
 """JSON whose schema is another program's: nothing is added."""
 _SIDECAR_ENDINGS = (".nii.gz", ".nii", ".tsv", ".h5", ".txt", ".surf.gii")
@@ -52,21 +55,25 @@ def dataset_root(folder: Path) -> Path | None:
 
 
 def bids_uri(path: Path, seen_from: Path) -> str:
-    """Name a file by a BIDS URI as seen from another file's dataset.
+    """Name a file or a dataset by a BIDS URI as seen from another file's dataset.
 
-    The dataset's ``DatasetLinks`` give the prefix; a file outside every linked dataset is named by its name alone, as
-    ``bids:unlinked:NAME`` (its sha256, recorded beside it, identifies it).
+    The dataset's ``DatasetLinks`` give the prefix; a dataset inside a linked one is named from there. A file outside every
+    linked dataset is named by its name alone, as ``bids:unlinked:NAME`` (its sha256, recorded beside it, identifies it).
     """
     target = path.resolve()
     own = dataset_root(seen_from.parent.resolve())
-    other = dataset_root(target.parent)
-    if other is None or own is None:
-        return f"bids:unlinked:{path.name}"
-    relative = target.relative_to(other).as_posix()
-    if other == own:
-        return f"bids::{relative}"
-    prefix = _links(own).get(other)
-    return f"bids:{prefix}:{relative}" if prefix else f"bids:unlinked:{path.name}"
+    other = dataset_root(target if target.is_dir() else target.parent)
+    unlinked = f"bids:{UNLINKED}:{path.name}"
+    if own is None or other is None:
+        return unlinked
+    places = _links(own) | {own: ""}
+    root = next((folder for folder in (other, *other.parents) if folder in places), None)
+    if root is None:
+        return unlinked
+    relative = target.relative_to(root)
+    if root == other and relative.parts[:1] == ("derivatives",):  # below the raw dataset, yet no part of it
+        return unlinked
+    return f"bids:{places[root]}:{'' if target == root else relative.as_posix()}"
 
 
 @cache
@@ -144,15 +151,23 @@ def _provenance(run: StageRun, path: Path) -> dict[str, Any]:
 
 
 def command_line(run: StageRun, seen_from: Path) -> str:
-    """Return the command that ran, with BIDS URIs for paths."""
+    """Return the command that ran, quoted for a shell, with BIDS URIs for paths."""
     words = ["tmsprep", "stage", run.name]
     for key, value in run.arguments.items():
-        if value is None:
-            continue
-        words.append("--" + key.replace("_", "-"))
-        values = value if isinstance(value, (list, tuple)) else [value]
-        words += [bids_uri(item, seen_from) if isinstance(item, Path) else _word(item) for item in values]
-    return " ".join(words)
+        words += _option("--" + key.replace("_", "-"), value, seen_from)
+    return shlex.join(words)
+
+
+def _option(name: str, value: Any, seen_from: Path) -> list[str]:
+    """Return an option's words as the command line takes them; none for what was not given."""
+    if value is None or value in ([], ()):
+        return []
+    if isinstance(value, bool):
+        return [name if value else name.replace("--", "--no-", 1)]
+    if isinstance(value, str) and value.startswith("-"):  # else taken for an option
+        return [f"{name}={value}"]
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [name, *(bids_uri(item, seen_from) if isinstance(item, Path) else _word(item) for item in values)]
 
 
 def _word(value: Any) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
+import re
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -132,8 +133,7 @@ def run_fmriprep(
         "Fmriprep": used.generated_by(),
         "Runtime": f"{used.runtime} ({used.runtime_version})" if used.runtime_version else used.runtime.value,
         "ImagePinned": used.pinned,
-        "FmriprepCommand": list(finished.words),
-        "Host": platform.node(),
+        "FmriprepCommand": _without_folders(finished.words, places, dataset),
         "StartedAt": _time(finished.started_s),
         "EndedAt": _time(finished.ended_s),
         "ExitStatus": finished.status,
@@ -144,7 +144,29 @@ def run_fmriprep(
     }
     write_json(out_receipt, content)
     shutil.rmtree(job_dir)
-    return {}
+    maker = used.generated_by()
+    ran: dict[str, object] = {
+        "Software": {"fmriprep": used.fmriprep_version},
+        "Generated": {dataset / name: digest for name, digest in files.items()},
+    }
+    return {"record": ran | ({"Container": maker["Container"]} if "Container" in maker else {})}
+
+
+def _without_folders(words: Sequence[str], job: Job, dataset: Path) -> list[str]:
+    """Return a command with the names of what its folders are instead of where they are on this machine."""
+    folders = {
+        job.bids_dir: "bids:raw:",
+        job.folder: "JOB",
+        job.templateflow: "TEMPLATEFLOW",
+        job.license_file.parent: "LICENCE",
+        dataset.resolve(): "bids::",
+        Path.home(): "HOME",
+    } | ({job.subjects_dir: "SUBJECTS"} if job.subjects_dir else {})
+    named = [words[0].rpartition("/")[2], *words[1:]]
+    for folder in sorted(folders, key=lambda item: len(str(item)), reverse=True):
+        if folder != Path("/"):
+            named = [re.sub(rf"{re.escape(str(folder))}(?![^/:,\s])", folders[folder], word) for word in named]
+    return named
 
 
 def _run(job: Job, request: Request, image: FmriprepImage) -> Finished:

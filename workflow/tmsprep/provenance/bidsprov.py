@@ -1,0 +1,219 @@
+"""BIDS-Prov files of the records: activities, files, software and environments, one set a participant.
+
+The proposal (BEP028, https://bids.neuroimaging.io/bep028) is in review; names of files and fields follow its newest
+schema, which says ``Files`` where an older text says ``ProvEntities``. One thing is done otherwise: files of the dataset
+are described in ``_ent.json`` and not in their sidecars, because an activity's identifier depends on its times, and
+outputs must be the same bytes whenever they are made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tmsprep.files import atomic, read_json, write_json
+from tmsprep.provenance.datasets import DESCRIPTION, Dataset
+from tmsprep.provenance.lineage import MAIN, SHARED, File, Lineage, Step
+from tmsprep.provenance.record import UNLINKED
+
+FOLDER = Path("prov")
+_PROV = "http://www.w3.org/ns/prov#"
+CONTEXT: dict[str, Any] = {
+    "@version": 1.1,
+    "Records": {"@id": "@graph", "@container": "@type"},
+    "prov": _PROV,
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+    "bidsprov": "https://bids.neuroimaging.io/bep028#",
+    "Id": "@id",
+    "Type": "@type",
+    "Label": "rdfs:label",
+    "Description": "rdfs:comment",
+    "StartedAtTime": {"@id": "prov:startedAtTime", "@type": "xsd:dateTime"},
+    "EndedAtTime": {"@id": "prov:endedAtTime", "@type": "xsd:dateTime"},
+    "GeneratedBy": {"@id": "prov:wasGeneratedBy", "@type": "@id"},
+    "AssociatedWith": {"@id": "prov:wasAssociatedWith", "@type": "@id"},
+    "Used": {"@id": "prov:used", "@type": "@id"},
+    "ActedOnBehalfOf": {"@id": "prov:actedOnBehalfOf", "@type": "@id"},
+    "Files": "prov:Entity",
+    "Datasets": "prov:Collection",
+    "Environments": "prov:Entity",
+    "Activities": "prov:Activity",
+    "Software": "prov:Agent",
+    "AtLocation": "prov:atLocation",
+    "AlternativeIdentifier": {"@id": "prov:alternateOf", "@type": "@id"},
+    "Command": "bidsprov:Command",
+    "Version": "bidsprov:Version",
+    "OperatingSystem": "bidsprov:OperatingSystem",
+    "Digest": {"@id": "bidsprov:Digest", "@type": "@json"},
+    "EnvironmentVariables": {"@id": "bidsprov:EnvironmentVariables", "@type": "@json"},
+    "Dependencies": {"@id": "bidsprov:Dependencies", "@type": "@json"},
+}
+"""JSON-LD terms, as in the proposal's context; they resolve without any request."""
+
+
+def label_of(participant: str) -> str:
+    """Return the value of the entity ``prov``: ``sub01`` of ``sub-01``."""
+    return participant.replace("-", "").replace("+", "")
+
+
+def write_records(lineage: Lineage) -> list[Path]:
+    """Write the BIDS-Prov files of every dataset; that with targets holds the whole chain.
+
+    Returns
+    -------
+    list[Path]
+        What was written.
+    """
+    return [path for dataset in lineage.datasets for path in _write_dataset(lineage, dataset)]
+
+
+def _write_dataset(lineage: Lineage, dataset: Dataset) -> Iterator[Path]:
+    sets = {name: steps for name in (SHARED, *lineage.participants()) if (steps := _steps(lineage, dataset, name))}
+    for name, steps in sets.items():
+        label = f"prov-{label_of(name)}"
+        folder = dataset.root / FOLDER / label
+        for suffix, content in Records(lineage, dataset, steps).files().items():
+            path = folder / (f"{label}.jsonld" if suffix == "jsonld" else f"{label}_{suffix}.json")
+            with atomic(path) as twin:
+                write_json(twin, content)
+            yield path
+    yield from _write_table(dataset.root / FOLDER, [(f"prov-{label_of(name)}", name) for name in sets])
+
+
+def _write_table(folder: Path, rows: list[tuple[str, str]]) -> Iterator[Path]:
+    words = {SHARED: "Runs that are no single participant's: descriptions, plan, group."}
+    lines = ["provenance_label\tdescription"]
+    lines += [f"{label}\t{words.get(name, f'Runs for {name}, and what they depend on.')}" for label, name in rows]
+    with atomic(folder / "provenance.tsv") as twin:
+        twin.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with atomic(folder / "provenance.json") as twin:
+        write_json(twin, {"description": {"Description": "What the provenance files are about."}})
+    yield from (folder / "provenance.tsv", folder / "provenance.json")
+
+
+def _steps(lineage: Lineage, dataset: Dataset, participant: str) -> list[Step]:
+    """Return a participant's runs: all on the way to the targets, or those of another dataset."""
+    own = [step for step in lineage.steps if step.participant == participant]
+    if dataset.root.name != MAIN:
+        return [step for step in own if step.activity.dataset.root == dataset.root]
+    return own if participant == SHARED else lineage.ancestors(own)
+
+
+class Records:
+    """The provenance objects of some runs, as one dataset sees them."""
+
+    def __init__(self, lineage: Lineage, dataset: Dataset, steps: list[Step]) -> None:
+        """Take the runs; they are described in their order."""
+        self._lineage = lineage
+        self._dataset = dataset
+        self._steps = steps
+        self._prefixes = {root.name: prefix for prefix, root in dataset.links.items()} | {dataset.root.name: ""}
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        """Return the content of each file by its suffix, and the aggregated JSON-LD."""
+        software = _unique(item for step in self._steps for item in self._software(step))
+        environments = _unique(self._environment(step) for step in self._steps)
+        activities = [self._activity(step) for step in self._steps]
+        files, datasets = self._files(), self._datasets()
+        records = {
+            "Software": software,
+            "Environments": environments,
+            "Activities": activities,
+            "Files": files,
+            "Datasets": datasets,
+        }
+        return {
+            "act": {"Activities": activities},
+            "ent": {"Files": files, "Datasets": datasets},
+            "soft": {"Software": software},
+            "env": {"Environments": environments},
+            "jsonld": {"@context": CONTEXT, "Records": records},
+        }
+
+    def uri(self, file: File) -> str:
+        """Return a file's identifier as this dataset sees it; one outside every link by its checksum."""
+        prefix = self._prefixes.get(file.dataset, file.dataset)
+        if file.dataset == UNLINKED or (prefix and prefix not in self._dataset.links):
+            return f"bids::prov#provEntity-{file.sha256[:12]}"
+        return f"bids:{prefix}:{file.path}"
+
+    def _activity(self, step: Step) -> dict[str, Any]:
+        content = step.activity.content
+        return {
+            "Id": f"bids::prov#{step.identifier}",
+            "Label": step.stage,
+            "Command": content["Command"],
+            "AssociatedWith": [item["Id"] for item in self._software(step)],
+            "Used": [*dict.fromkeys(self.uri(file) for file in step.used), self._environment(step)["Id"]],
+            "StartedAtTime": content["StartedAtTime"],
+            "EndedAtTime": content["EndedAtTime"],
+        }
+
+    def _files(self) -> list[dict[str, Any]]:
+        everything = (file for step in self._steps for file in (*step.used, *step.generated))
+        return _unique(self._file(file) for file in everything)
+
+    def _file(self, file: File) -> dict[str, Any]:
+        place = {} if file.dataset == UNLINKED else {"AtLocation": file.path}
+        writer = self._lineage.writer(file)
+        made = {"GeneratedBy": [f"bids::prov#{writer.identifier}"]} if writer else {}
+        return {"Id": self.uri(file), "Label": file.name, **place, **made, "Digest": {"SHA-256": file.sha256}}
+
+    def _datasets(self) -> list[dict[str, Any]]:
+        """Return this dataset and those that it is made of, with their makers as they say themselves."""
+        places = {"": self._dataset.root} | self._dataset.links
+        return [_dataset(prefix, root) for prefix, root in places.items()]
+
+    def _software(self, step: Step) -> list[dict[str, Any]]:
+        return [
+            _program(name, number, step.activity.content.get("Source", {}) if name == MAIN else {})
+            for name, number in step.activity.content["Software"].items()
+        ]
+
+    def _environment(self, step: Step) -> dict[str, Any]:
+        content = step.activity.content
+        found = content["Environment"]
+        image = content.get("Container") or found.get("Container") or {}
+        body = {
+            "Label": f"{found['OperatingSystem']} {found['Machine']}",
+            "OperatingSystem": found["OperatingSystem"],
+            "EnvironmentVariables": found["Threads"],
+            "Dependencies": content["Software"],
+            "Description": f"{found['CPU']}, {found['Cores']} cores, {found['Python']}; container: {_container(image)}",
+        }
+        return {"Id": f"bids::prov#environment-{_short(json.dumps(body, sort_keys=True))}", **body}
+
+
+def _program(name: str, number: str, source: dict[str, Any]) -> dict[str, Any]:
+    """Return a program; ours with its commit, unless the code differed from it."""
+    known = "Commit" in source and not source.get("Dirty")
+    place = {"AlternativeIdentifier": [f"swh:1:rev:{source['Commit']}"]} if known else {}
+    code = source.get("SHA256", "")
+    said = {"Description": f"sha256 of the source code: {code}"} if code else {}
+    return {"Id": f"bids::prov#{name}-{_short(name, number, code)}", "Label": name, "Version": number, **place, **said}
+
+
+def _container(image: dict[str, str] | str) -> str:
+    if not isinstance(image, dict):
+        return image
+    return " ".join(str(value) for value in image.values()) or "none"
+
+
+def _dataset(prefix: str, root: Path) -> dict[str, Any]:
+    description = root / DESCRIPTION
+    content = read_json(description) if description.is_file() else {}
+    makers = [" ".join(filter(None, (item.get("Name"), item.get("Version")))) for item in content.get("GeneratedBy", [])]
+    said = {"Description": "made by " + ", ".join(makers)} if makers else {}
+    return {"Id": f"bids:{prefix}:.", "Label": content.get("Name", prefix), **said}
+
+
+def _short(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:8]
+
+
+def _unique(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({item["Id"]: item for item in items}.values())

@@ -1,0 +1,160 @@
+"""The graph of all records of an output folder: which run wrote a file, from which files, back to the raw scans."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from tmsprep.files import sha256
+from tmsprep.provenance.activity import RUNS
+from tmsprep.provenance.datasets import Activity, Dataset, Item, find_datasets
+from tmsprep.provenance.record import UNLINKED
+
+MAIN = "tmsprep"
+"""Folder of the dataset with targets: its provenance is the whole chain's."""
+RAW = "raw"
+SHARED = "dataset"
+"""Where runs belong that are no single participant's."""
+_PARTICIPANT = re.compile(r"sub-([0-9A-Za-z+]+)(?![0-9A-Za-z+])")
+_UID_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class File:
+    """A file, named the same from wherever it is seen."""
+
+    dataset: str
+    """Folder of a dataset of this output folder, else the link's name: ``raw``, ``preprocessed``, ``unlinked``."""
+    path: str
+    """Relative to the dataset, with ``/``."""
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return PurePosixPath(self.path).name
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A stage run with its files."""
+
+    activity: Activity
+    used: tuple[File, ...]
+    generated: tuple[File, ...]
+
+    @property
+    def stage(self) -> str:
+        """The stage's name."""
+        return self.activity.stage
+
+    @cached_property
+    def identifier(self) -> str:
+        """``STAGE-UID``: the UID is of the record's content, and differs where anything in it does."""
+        return f"{self.stage}-{sha256(self.activity.path)[:_UID_LENGTH]}"
+
+    @cached_property
+    def participant(self) -> str:
+        """``sub-01``, or `SHARED`."""
+        for file in self.generated:
+            if file.dataset != UNLINKED and (found := _PARTICIPANT.match(file.path)):
+                return found[0]
+        return SHARED
+
+
+class Lineage:
+    """All records of an output folder, in the order in which the runs ended."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the records.
+
+        Parameters
+        ----------
+        folder
+            An output folder, or one dataset of it.
+
+        Raises
+        ------
+        InputError
+            There are none, or one cannot be read.
+        """
+        self.datasets = find_datasets(folder)
+        self._names = {dataset.root: dataset.root.name for dataset in self.datasets}
+        activities = [activity for dataset in self.datasets for activity in dataset.activities()]
+        ordered = sorted(activities, key=lambda item: (str(item.content["EndedAtTime"]), item.path.name))
+        self.steps = tuple(
+            Step(item, self._files(item.dataset, item.used), self._files(item.dataset, item.generated)) for item in ordered
+        )
+        self._writer = {(file.dataset, file.path): step for step in self.steps for file in step.generated}
+        self._by_digest = {file.sha256: step for step in self.steps for file in step.generated}
+
+    def _files(self, dataset: Dataset, items: Iterable[Item]) -> tuple[File, ...]:
+        return tuple(self.file(dataset, item) for item in items)
+
+    def file(self, dataset: Dataset, item: Item) -> File:
+        """Return the file that a record of a dataset names."""
+        prefix, _, path = item.uri.removeprefix("bids:").partition(":")
+        if not prefix:
+            return File(dataset.root.name, path, item.sha256)
+        linked = dataset.links.get(prefix)
+        return File(self._names.get(linked, prefix) if linked else prefix, path, item.sha256)
+
+    @property
+    def main(self) -> Dataset | None:
+        """The dataset with targets."""
+        return next((dataset for dataset in self.datasets if dataset.root.name == MAIN), None)
+
+    def writer(self, file: File) -> Step | None:
+        """Return the run that wrote a file; None for raw scans and other files from outside."""
+        if file.dataset == UNLINKED:
+            return self._by_digest.get(file.sha256)
+        return self._writer.get((file.dataset, file.path))
+
+    def sources(self, step: Step) -> list[Step]:
+        """Return the runs whose outputs a run read, each once."""
+        found = (self.writer(file) for file in step.used)
+        return list(dict.fromkeys(item for item in found if item is not None and item is not step))
+
+    def ancestors(self, steps: Iterable[Step]) -> list[Step]:
+        """Return runs and all that they depend on, in the order in which they ended."""
+        wanted: set[Step] = set()
+        waiting = list(steps)
+        while waiting:
+            step = waiting.pop()
+            if step not in wanted:
+                wanted.add(step)
+                waiting += self.sources(step)
+        return [step for step in self.steps if step in wanted]
+
+    def descendants(self, steps: Iterable[Step]) -> set[Step]:
+        """Return runs and all that depend on them."""
+        wanted = set(steps)
+        for step in self.steps:  # in order: what a run read was written before
+            if wanted.intersection(self.sources(step)):
+                wanted.add(step)
+        return wanted
+
+    def participants(self) -> list[str]:
+        """Return ``sub-01``, ... in order."""
+        return sorted({step.participant for step in self.steps} - {SHARED})
+
+    def of_participant(self, participant: str) -> list[Step]:
+        """Return a participant's runs and all that they depend on."""
+        return self.ancestors(step for step in self.steps if step.participant == participant)
+
+    def raw_files(self, steps: Iterable[Step]) -> list[File]:
+        """Return the files that no recorded run wrote, in order of their names."""
+        found = {file for step in steps for file in step.used if self.writer(file) is None}
+        return sorted(found, key=lambda file: (file.dataset, file.path, file.sha256))
+
+    def failures(self) -> Iterator[Path]:
+        """Yield the records of runs that failed and have not succeeded since."""
+        for dataset in self.datasets:
+            yield from dataset.failures()
+
+    def workflow_runs(self) -> list[Path]:
+        """Return the records of the workflow's own runs, first to last."""
+        return sorted((self.main.root / RUNS).glob("*.json")) if self.main else []
