@@ -49,7 +49,8 @@ def run_app(words: Sequence[str]) -> int:
         help_format="markdown",
         help=f"From a BIDS dataset to an individual TMS target. {DISCLAIMER}\n\n"
         "What follows `--` goes to Snakemake. Other commands: `tmsprep beamf3`, `tmsprep simulate`, "
-        "`tmsprep circuits`, `tmsprep images`, `tmsprep verify`, `tmsprep compare`, `tmsprep lock`, `tmsprep stage`.",
+        "`tmsprep circuits`, `tmsprep images`, `tmsprep verify`, `tmsprep replay`, `tmsprep compare`, "
+        "`tmsprep lock`, `tmsprep provenance`, `tmsprep stage`.",
         default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
         result_action="return_value",
     )

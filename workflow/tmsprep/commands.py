@@ -18,6 +18,8 @@ SUBCOMMANDS: dict[str, str] = {
     "circuits": "tmsprep.target.command:command",
     "images": "tmsprep.images_command:command",
     "verify": "tmsprep.provenance.verify:command",
+    "replay": "tmsprep.provenance.replay:command",
+    "provenance": "tmsprep.provenance.publish:command",
     "lock": "tmsprep.provenance.lock:command",
     "compare": "tmsprep.provenance.compare:command",
 }

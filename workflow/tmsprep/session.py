@@ -23,6 +23,8 @@ from tmsprep.files import atomic
 from tmsprep.images import load_images
 from tmsprep.interfaces.containers import Runtime
 from tmsprep.options import Options, to_mapping
+from tmsprep.provenance.publish import publish_provenance
+from tmsprep.provenance.runs import WorkflowRun
 from tmsprep.study import GROUP_UNITS, Engine, Study, check_fmriprep, check_options, engine_of, unit_label
 from tmsprep.summary import failures, make_console, plan_table, print_failures, targets_table
 from tmsprep.workflow_files import snakefile
@@ -60,8 +62,21 @@ class Session:
         if self.execution.dry_run:
             return self._snakemake("participants", "--dry-run", "--quiet", "rules", "host", "reason")
         self.options.output_dir.mkdir(parents=True, exist_ok=True)
+        run = WorkflowRun(self.study.tmsprep, self.options, [level.value for level in Level if level in self.levels])
+        run.start()
         status = self._run_levels()
-        return self._conclude(console, status)
+        status = self._conclude(console, status)
+        run.end(status, sorted(failures(self.study)))
+        self._publish_provenance(console)
+        return status
+
+    def _publish_provenance(self, console: Console) -> None:
+        """Write what is made of the records; results stand also where that fails, and the user is told."""
+        try:
+            publish_provenance(self.options.output_dir)
+            console.print(f"Provenance: {self.study.tmsprep / 'prov' / 'summary.html'}")
+        except TmsprepError as error:
+            console.print(Text(f"Provenance could not be summed up: {error}", style="yellow"))
 
     def _announce_fmriprep(self, console: Console) -> None:
         """Say what will start fMRIPrep; a dry run goes on where nothing can."""

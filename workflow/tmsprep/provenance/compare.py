@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pandas as pd
 
 from tmsprep.errors import InputError
 from tmsprep.files import load_nifti, read_data, read_json, read_tsv, sha256
-from tmsprep.provenance.datasets import Dataset, find_datasets
+from tmsprep.provenance.activity import RUNS
+from tmsprep.provenance.datasets import Activity, Dataset, find_datasets
 
 _MARKERS = "_markers.tsv"
 _SETTINGS = (
@@ -21,6 +23,15 @@ _SETTINGS = (
 )  # fmt: skip
 """Fields of a target's JSON that say how it was derived."""
 _SAME_GRID_MM = 1e-3
+_RAW = "raw input"
+
+
+class Verdict(StrEnum):
+    """What a comparison comes to."""
+
+    AGREE = "agree"
+    DIFFER = "differ"
+    NOT_COMPARABLE = "not comparable"
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,25 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """One thing that differs between two derivations and may explain that their targets do."""
+
+    where: str
+    """``software``, ``environment``, a unit, or ``raw input``."""
+    what: str
+    """Name of the package, field or file."""
+    a: Any
+    """Plain JSON value in A; None where it has none. Of a raw input, its SHA-256."""
+    b: Any
+
+    def __str__(self) -> str:
+        """Return it as one line of text."""
+        if self.where == _RAW:
+            return f"raw input differs: {self.what}"
+        return f"{self.where}: {self.what}: {_words(self.a)} / {_words(self.b)}"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What was found."""
 
@@ -58,6 +88,13 @@ class Comparison:
     other_image: tuple[str, ...]
     """Units whose T1w is not the same: their coordinates cannot be compared."""
 
+    def verdict(self, tolerance_mm: float) -> Verdict:
+        """Say what it comes to; one unit on another T1w makes the whole not comparable."""
+        if self.other_image:
+            return Verdict.NOT_COMPARABLE
+        agree = all(item.within(tolerance_mm) for item in self.differences) and not (self.only_in_a or self.only_in_b)
+        return Verdict.AGREE if agree else Verdict.DIFFER
+
 
 def compare(a: Path, b: Path) -> Comparison:
     """Compare two output folders.
@@ -67,46 +104,82 @@ def compare(a: Path, b: Path) -> Comparison:
     InputError
         One has no records, or they have no participant in common.
     """
-    first, second = _of_tmsprep(a), _of_tmsprep(b)
-    ours, theirs = _units(first), _units(second)
+    first, second = tmsprep_dataset(a), tmsprep_dataset(b)
+    ours, theirs = markers_by_unit(first), markers_by_unit(second)
     common = [unit for unit in ours if unit in theirs]
     if not common:
         raise InputError("the two derivations have no participant in common", where=f"{a}, {b}")
-    other_image = tuple(unit for unit in common if _image(ours[unit]) != _image(theirs[unit]))
+    other_image = tuple(unit for unit in common if image_sha256(ours[unit]) != image_sha256(theirs[unit]))
     comparable = [unit for unit in common if unit not in other_image]
     files, identical = _identical(a, b)
     return Comparison(
-        differences=tuple(item for unit in comparable for item in _differences(unit, ours[unit], theirs[unit])),
+        differences=tuple(item for unit in comparable for item in differences(unit, ours[unit], theirs[unit])),
         only_in_a=tuple(sorted(set(ours) - set(theirs))),
         only_in_b=tuple(sorted(set(theirs) - set(ours))),
         score_correlation={unit: _score_correlation(ours[unit], theirs[unit]) for unit in comparable},
-        explanations=tuple(_explanations(first, second, ours, theirs, common)),
+        explanations=tuple(str(cause) for cause in _causes(first, second, ours, theirs, common)),
         files=files,
         identical_files=identical,
         other_image=other_image,
     )
 
 
-def _of_tmsprep(folder: Path) -> Dataset:
+def causes(a: Path, b: Path) -> tuple[Cause, ...]:
+    """Return what differs in versions, machines, settings and raw inputs; the same as a comparison's explanations.
+
+    Raises
+    ------
+    InputError
+        One has no records.
+    """
+    first, second = tmsprep_dataset(a), tmsprep_dataset(b)
+    ours, theirs = markers_by_unit(first), markers_by_unit(second)
+    return tuple(_causes(first, second, ours, theirs, [unit for unit in ours if unit in theirs]))
+
+
+def tmsprep_dataset(folder: Path) -> Dataset:
+    """Return the dataset with the markers in an output folder.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
     found = [dataset for dataset in find_datasets(folder) if any(dataset.root.rglob(f"*{_MARKERS}"))]
     if not found:
         raise InputError("no markers", where=folder, expected="the OUTPUT_DIR of a finished run")
     return found[0]
 
 
-def _units(dataset: Dataset) -> dict[str, Path]:
+def markers_by_unit(dataset: Dataset) -> dict[str, Path]:
+    """Return the markers table of each unit (``sub-01_task-rest``), in the order of their paths."""
     return {path.name.removesuffix(_MARKERS): path for path in sorted(dataset.root.rglob(f"*{_MARKERS}"))}
 
 
-def _beside(markers: Path, ending: str) -> Path:
+def beside(markers: Path, ending: str) -> Path:
+    """Return the path of a unit's other file in the folder of its markers, e.g. ``_coordsystem.json``."""
     return markers.with_name(markers.name.removesuffix(_MARKERS) + ending)
 
 
-def _image(markers: Path) -> str:
-    return str(read_json(_beside(markers, "_coordsystem.json"))["AssociatedImage"]["SHA256"])
+def image_sha256(markers: Path) -> str:
+    """Return the checksum of the T1w image in whose scanner RAS mm the markers are.
+
+    Raises
+    ------
+    InputError
+        The coordinate system beside the markers cannot be read.
+    """
+    return str(read_json(beside(markers, "_coordsystem.json"))["AssociatedImage"]["SHA256"])
 
 
-def _differences(unit: str, a: Path, b: Path) -> Iterator[Difference]:
+def differences(unit: str, a: Path, b: Path) -> Iterator[Difference]:
+    """Yield the distance between two markers tables of a unit, one a site (scanner RAS mm of the same T1w).
+
+    Raises
+    ------
+    InputError
+        A table cannot be read.
+    """
     ours, theirs = (read_tsv(path, required=("target_id", "status")).set_index("target_id") for path in (a, b))
     for target in dict.fromkeys([*ours.index, *theirs.index]):
         status = [str(table.loc[target, "status"]) if target in table.index else "absent" for table in (ours, theirs)]
@@ -141,37 +214,51 @@ def _statmap(markers: Path) -> Path:
     return markers.parent.parent / "func" / name
 
 
-def _explanations(
+def _causes(
     a: Dataset, b: Dataset, ours: Mapping[str, Path], theirs: Mapping[str, Path], units: list[str]
-) -> Iterator[str]:
+) -> Iterator[Cause]:
     """Yield what differs in versions, machines, settings and raw inputs."""
-    for kind in ("Software", "Environment"):
+    for kind in ("Software", "Source", "Environment"):
         one, two = (_merged(dataset, kind) for dataset in (a, b))
         for name in dict.fromkeys([*one, *two]):
             if one.get(name) != two.get(name):
-                yield f"{kind.lower()}: {name}: {_words(one.get(name))} / {_words(two.get(name))}"
+                yield Cause(kind.lower(), name, one.get(name), two.get(name))
+    one, two = (_configuration(dataset) for dataset in (a, b))
+    for name in sorted({*one, *two}):
+        if one.get(name) != two.get(name):
+            yield Cause("configuration", name, one.get(name), two.get(name))
     for unit in units:
-        one, two = (read_json(_beside(paths[unit], "_desc-circuit_target.json")) for paths in (ours, theirs))
+        one, two = (read_json(beside(paths[unit], "_desc-circuit_target.json")) for paths in (ours, theirs))
         for name in _SETTINGS:
             if one.get(name) != two.get(name):
-                yield f"{unit}: {name}: {_words(one.get(name))} / {_words(two.get(name))}"
+                yield Cause(unit, name, one.get(name), two.get(name))
     one, two = (_raw(dataset) for dataset in (a, b))
     for uri in sorted(set(one) & set(two)):
         if one[uri] != two[uri]:
-            yield f"raw input differs: {uri}"
+            yield Cause(_RAW, uri, one[uri], two[uri])
 
 
 def _merged(dataset: Dataset, kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for activity in dataset.activities():
-        found |= activity.content[kind]
+    for activity in _activities(dataset):
+        found |= activity.content.get(kind, {})
     return found
 
 
+def _activities(dataset: Dataset) -> Iterator[Activity]:
+    """Yield the records of a dataset and of those beside it."""
+    for other in find_datasets(dataset.root.parent):
+        yield from other.activities()
+
+
+def _configuration(dataset: Dataset) -> dict[str, Any]:
+    """Return the options of the last run of the workflow; empty where none is recorded."""
+    runs = sorted((dataset.root / RUNS).glob("*.json"))
+    return read_json(runs[-1])["Configuration"] if runs else {}
+
+
 def _raw(dataset: Dataset) -> dict[str, str]:
-    used = [
-        item for other in find_datasets(dataset.root.parent) for activity in other.activities() for item in activity.used
-    ]
+    used = [item for activity in _activities(dataset) for item in activity.used]
     return {item.uri: item.sha256 for item in used if item.uri.startswith("bids:raw:")}
 
 
@@ -194,7 +281,7 @@ def _files(folder: Path) -> dict[str, Path]:
     }
 
 
-def command(a: Path, b: Path, *, tolerance_mm: float = 2.0, json: Path | None = None) -> int:
+def command(a: Path, b: Path, *, tolerance_mm: float = 2.0, json: Path | None = None, html: Path | None = None) -> int:
     """Compare two derivations of the same participants: two versions, sites, machines, seeds or engines.
 
     Exit status: 0 all targets agree within the tolerance, 1 some do not, 2 they cannot be compared.
@@ -207,6 +294,8 @@ def command(a: Path, b: Path, *, tolerance_mm: float = 2.0, json: Path | None = 
         Distance between targets that counts as agreement.
     json
         Write the result there too.
+    html
+        Write a page with pictures there too: one file that opens offline.
     """
     try:
         found = compare(a, b)
@@ -215,12 +304,16 @@ def command(a: Path, b: Path, *, tolerance_mm: float = 2.0, json: Path | None = 
         return 2
     if json is not None:
         json.write_text(json_format.dumps(asdict(found), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    if html is not None:
+        from tmsprep.provenance.compare_page import write_page
+
+        write_page(html, a, b, found, tolerance_mm)
     _print(found, tolerance_mm)
-    if found.other_image:
+    verdict = found.verdict(tolerance_mm)
+    if verdict is Verdict.NOT_COMPARABLE:
         return 2
-    agree = all(item.within(tolerance_mm) for item in found.differences) and not (found.only_in_a or found.only_in_b)
-    print(f"{'AGREE' if agree else 'DIFFER'} (tolerance {tolerance_mm:g} mm)")
-    return 0 if agree else 1
+    print(f"{verdict.upper()} (tolerance {tolerance_mm:g} mm)")
+    return 0 if verdict is Verdict.AGREE else 1
 
 
 def _print(found: Comparison, tolerance_mm: float) -> None:

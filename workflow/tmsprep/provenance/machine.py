@@ -43,12 +43,18 @@ _GIT_SECONDS = 10
 
 def software() -> dict[str, str]:
     """Return the versions of this program, of Python, and of the libraries that this process has loaded."""
-    versions = {"tmsprep": __version__, "python": platform.python_version()}
-    for name, module in _LIBRARIES.items():
-        if module in sys.modules:
-            with suppress(PackageNotFoundError):
-                versions[name] = version(name)
-    return versions
+    names = ["tmsprep", "python", *(name for name, module in _LIBRARIES.items() if module in sys.modules)]
+    return {name: number for name in names if (number := installed(name))}
+
+
+def installed(name: str) -> str | None:
+    """Return the version in which a program or library is here; None if it is not."""
+    own = {"tmsprep": __version__, "python": platform.python_version()}
+    if name in own:
+        return own[name]
+    with suppress(PackageNotFoundError):
+        return version(name)
+    return None
 
 
 def environment() -> dict[str, Any]:
