@@ -28,6 +28,10 @@ rule tedana:
         adaptive_mask=f"{TED_FUNC}_desc-adaptiveGoodSignal_mask.nii.gz",
         summary=f"{NIBS}/{{run}}_desc-tedana_summary.json",
     params:
+        # not made on the last rung, so they are no outputs of the rule
+        tree=f"{TED_FUNC}_desc-ICA_decision_tree.json",
+        status=f"{TED_FUNC}_desc-ICA_status_table.tsv",
+        report=f"{TED_FUNC}_desc-tedana_report.txt",
         seed=OPTIONS.seed,
     log:
         f"{LOGS}/{{folder}}/{{run}}_tedana.log",
@@ -41,6 +45,7 @@ rule tedana:
         " --confounds {input.confounds:q} --out-denoised {output.denoised:q} --out-optcom {output.optcom:q}"
         " --out-mixing {output.mixing:q} --out-metrics {output.metrics:q} --out-t2star {output.t2star:q}"
         " --out-s0 {output.s0:q} --out-adaptive-mask {output.adaptive_mask:q} --out-summary {output.summary:q}"
+        " --out-decision-tree {params.tree:q} --out-status-table {params.status:q} --out-report {params.report:q}"
         " --seed {params.seed} > {log:q} 2>&1"
 
 

@@ -144,6 +144,16 @@ def _role(hint: Any) -> Role | None:
     return None
 
 
+def path_options(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the options of a stage (``--t1w``, ...) whose values are paths."""
+    hints = get_type_hints(function, include_extras=False)
+    return frozenset("--" + name.replace("_", "-") for name, hint in hints.items() if name != "return" and _holds_path(hint))
+
+
+def _holds_path(hint: Any) -> bool:
+    return hint is Path or any(_holds_path(inner) for inner in get_args(hint))
+
+
 def paths_of(value: Any) -> list[Path]:
     """Return the paths in an argument: none, one, or a list of them."""
     if value is None:

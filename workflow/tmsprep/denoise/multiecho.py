@@ -20,7 +20,7 @@ from tmsprep.denoise.multiecho_summary import summarise
 from tmsprep.denoise.tedana_call import IcaSettings
 from tmsprep.files import load_nifti, read_data, save_nifti, write_json, write_tsv
 from tmsprep.spaces import Grid
-from tmsprep.stages import InFile, OutFile, SidecarFields
+from tmsprep.stages import InFile, MaybeOutFile, OutFile, SidecarFields
 
 _SEEDS = 5
 _METRICS_HEADER = ("Component", "kappa", "rho", "variance explained", "classification", "classification_tags")
@@ -41,6 +41,9 @@ def denoise_multiecho(
     out_s0: OutFile,
     out_adaptive_mask: OutFile,
     out_summary: OutFile,
+    out_decision_tree: MaybeOutFile | None = None,
+    out_status_table: MaybeOutFile | None = None,
+    out_report: MaybeOutFile | None = None,
     seed: int = 42,
     ladder_rungs: list[str] | None = None,
     maximum_iterations: int = 500,
@@ -74,6 +77,8 @@ def denoise_multiecho(
         How many echoes are good in each voxel.
     out_summary
         JSON: the rung used, every rung tried, counts, warnings.
+    out_decision_tree, out_status_table, out_report
+        tedana's own account of how it classified the components, and its text for a paper; none on the last rung.
     seed
         Of the first ICA; four more follow where it does not converge.
     ladder_rungs
@@ -95,11 +100,15 @@ def denoise_multiecho(
         descent = ladder.descend(run.data, rungs, start, Path(folder))
         _save_series(descent, run, out_denoised, out_optcom)
         _save_maps(descent, run, out_t2star, out_s0, out_adaptive_mask)
+        accounts = {"decision_tree": out_decision_tree, "status_table": out_status_table, "report": out_report}
+        tedana_call.save_accounts(descent.folder, accounts)
+        own_record = tedana_call.own_record(descent.folder)
     _save_components(descent, out_mixing, out_metrics)
     write_json(out_summary, summarise(descent, run, out_adaptive_mask, mask))
     series = _series_fields(descent, run)
     maps = {"SkullStripped": True}
     return {
+        "record": {"OwnRecord": own_record},
         "out_denoised": series,
         "out_optcom": series | {"Description": "Echoes combined with voxelwise T2* weights; not denoised"},
         "out_t2star": maps | {"Units": "s"},

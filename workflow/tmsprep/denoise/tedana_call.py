@@ -8,8 +8,9 @@ from __future__ import annotations
 import gc
 import logging
 import re
+import shutil
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,13 @@ METRICS = "desc-tedana_metrics.tsv"
 T2STAR = "T2starmap.nii.gz"
 S0 = "S0map.nii.gz"
 ADAPTIVE_MASK = "desc-adaptiveGoodSignal_mask.nii.gz"
+_ACCOUNTS = {
+    "decision_tree": "desc-ICA_decision_tree.json",
+    "status_table": "desc-ICA_status_table.tsv",
+    "report": "report.txt",
+}
+_FOLDERS = re.compile(r"(?<![\w.])/(?:[^/'\",\])]+/)*")
+"""The folders of an absolute path."""
 _CROSS_METRICS = "desc-ICACrossComponent_metrics.json"
 
 
@@ -169,6 +177,23 @@ def combine(data: MultiEchoInput, folder: Path) -> None:
             dummy_scans=data.dummy_scans,
             n_threads=1,
         )
+
+
+def save_accounts(folder: Path, places: Mapping[str, Path | None]) -> None:
+    """Copy tedana's own accounts to `places` (keys of `_ACCOUNTS`), those that there are."""
+    for name, place in places.items():
+        source = folder / _ACCOUNTS[name]
+        if place is not None and source.is_file():
+            shutil.copyfile(source, place)
+
+
+def own_record(folder: Path) -> dict[str, Any]:
+    """Return what tedana itself wrote about its run, without the machine's name and folders."""
+    description = folder / "dataset_description.json"
+    maker = next(iter(read_json(description).get("GeneratedBy", [])), {}) if description.is_file() else {}
+    found = {key: maker[key] for key in ("Name", "Version", "CodeURL", "Python_Libraries") if key in maker}
+    command = _FOLDERS.sub("", str(maker.get("Command", "")))
+    return found | ({"Command": command} if command else {})
 
 
 def version() -> str:

@@ -36,7 +36,7 @@ _IGNORED = {
         "**/*.surf.gii",
         "*_desc-scalp.json",
     ),
-    "tedana": ("prov", "*_S0map.*", "*_T2starmap.*", "*_desc-tedana_metrics.*", "*_desc-ICA_mixing.*"),
+    "tedana": ("prov", "*_S0map.*", "*_T2starmap.*", "*_desc-tedana_*", "*_desc-ICA_*"),
     "tmsprep-builtin": ("prov", "*_timeseries.*", "*_xfm.*", "*_boldref.*", "*_fieldmap.*"),
     "fmriprep": (
         "prov",

@@ -19,7 +19,7 @@ from tmsprep.files import read_json, sha256, temporary_twin, write_json
 
 UNLINKED = "unlinked"
 """Prefix of files outside every linked dataset: known by name and checksum only."""
-_CLOSED = (".mrk.json",)
+_CLOSED = (".mrk.json", "_decision_tree.json")
 """JSON whose schema is another program's: nothing is added."""
 _SIDECAR_ENDINGS = (".nii.gz", ".nii", ".tsv", ".h5", ".txt", ".surf.gii")
 

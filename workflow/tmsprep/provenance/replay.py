@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tmsprep import DISCLAIMER
+from tmsprep import DISCLAIMER, stages
 from tmsprep.errors import ConfigurationError, InputError, ProcessingError
 from tmsprep.files import read_json, sha256, write_json
 from tmsprep.provenance import machine
@@ -150,7 +150,13 @@ class Scratch:
         words = shlex.split(str(step.activity.content["Command"]))
         if words[:2] != ["tmsprep", "stage"]:
             raise InputError("the recorded command is no stage's", where=step.activity.path, expected="tmsprep stage ...")
-        return [str(self.place(dataset, word)) if word.startswith("bids:") else word for word in words]
+        paths = stages.path_options(stages.load(step.stage))
+        option, placed = "", list[str]()
+        for word in words:
+            option = word if word.startswith("--") else option
+            is_place = option in paths and word.startswith("bids:")  # a text that holds a URI stays a text
+            placed.append(str(self.place(dataset, word)) if is_place else word)
+        return placed
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -154,6 +154,10 @@ def _facts(content: Any) -> Iterator[tuple[str, str]]:
         f"{found['OperatingSystem']}, {found['Machine']}, {found['CPU']}, {found['Cores']} cores; threads: {threads}",
     )
     yield "Container", _container(content.get("Container") or found.get("Container") or {})
+    own = content.get("OwnRecord") or {}
+    if own:
+        said = "; ".join(f"{key}: {value}" for key, value in own.items() if key != "Name")
+        yield f"What {own.get('Name')} recorded itself", said
 
 
 def _source(source: dict[str, Any]) -> str:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from tmsprep.errors import InputError
 from tmsprep.files import sha256
+from tmsprep.provenance.activity import FOLDER
+from tmsprep.provenance.agreement import disagreements
 from tmsprep.provenance.datasets import Activity, Dataset, find_datasets
+from tmsprep.provenance.lineage import Lineage
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,14 @@ def verify(folder: Path, raw: Path | None = None) -> Verification:
             problems.append(Problem(error.what, str(error.where)))
     check = _Check(datasets, activities, raw)
     problems += [*check.outputs(), *check.inputs(), *check.without_record()]
+    if len(activities) == len(list(_records(datasets))):  # all could be read
+        problems += [Problem(what, check.name(path)) for what, path in disagreements(Lineage(folder))]
     return Verification(len(activities), len(check.covered), tuple(_unique(problems)), tuple(sorted(check.unlocated)))
+
+
+def _records(datasets: Iterable[Dataset]) -> Iterator[Path]:
+    for dataset in datasets:
+        yield from (dataset.root / FOLDER).glob("*.json")
 
 
 def _unique(problems: Iterable[Problem]) -> list[Problem]:
@@ -88,9 +98,9 @@ class _Check:
                     continue
                 self.covered.add(path.resolve())
                 if not path.is_file():
-                    yield Problem(f"is not there; stage {activity.stage} wrote it", self._name(path))
+                    yield Problem(f"is not there; stage {activity.stage} wrote it", self.name(path))
                 elif self.digest(path) != item.sha256:
-                    yield Problem(f"is not what stage {activity.stage} wrote: another checksum", self._name(path))
+                    yield Problem(f"is not what stage {activity.stage} wrote: another checksum", self.name(path))
 
     def inputs(self) -> Iterator[Problem]:
         """Every input came out of a recorded run, or is the linked file that it was."""
@@ -99,28 +109,29 @@ class _Check:
                 path = activity.dataset.locate(item.uri, self.raw)
                 if path is not None and path.is_file():
                     if self.digest(path) != item.sha256:
-                        yield Problem(f"is not what stage {activity.stage} read: another checksum", self._name(path))
+                        yield Problem(f"is not what stage {activity.stage} read: another checksum", self.name(path))
                     elif self._ours(path) and item.sha256 not in self.made:
                         yield Problem(
-                            f"was read by stage {activity.stage}, and no record says who wrote it", self._name(path)
+                            f"was read by stage {activity.stage}, and no record says who wrote it", self.name(path)
                         )
                 elif item.sha256 not in self.made:
                     if path is None:
                         self.unlocated.add(item.uri)
                     else:
-                        yield Problem(f"is not there; stage {activity.stage} read it", self._name(path))
+                        yield Problem(f"is not there; stage {activity.stage} read it", self.name(path))
 
     def without_record(self) -> Iterator[Problem]:
         """Every file of the datasets is in a record."""
         for dataset in self.datasets:
             for path in dataset.files():
                 if path.resolve() not in self.covered:
-                    yield Problem("no record says who wrote it", self._name(path))
+                    yield Problem("no record says who wrote it", self.name(path))
 
     def _ours(self, path: Path) -> bool:
         return any(path.resolve().is_relative_to(dataset.root) for dataset in self.datasets)
 
-    def _name(self, path: Path) -> str:
+    def name(self, path: Path) -> str:
+        """Return a file's name with its dataset's folder."""
         for dataset in self.datasets:
             if path.is_relative_to(dataset.root):
                 return f"{dataset.root.name}/{path.relative_to(dataset.root).as_posix()}"
@@ -130,8 +141,8 @@ class _Check:
 def command(derivatives: Path, *, raw: Path | None = None) -> int:
     """Check that derivatives are what their records say; exit with 1 and a list if not.
 
-    Every recorded file is there and has its checksum, every file has a record, and every input was written by a recorded
-    run or is the raw file that it was.
+    Every recorded file is there and has its checksum, every file has a record, every input was written by a recorded run or
+    is the raw file that it was, and the BIDS-Prov files and the RO-Crate say what the records say.
 
     Parameters
     ----------

@@ -148,6 +148,7 @@ def run_fmriprep(
     ran: dict[str, object] = {
         "Software": {"fmriprep": used.fmriprep_version},
         "Generated": {dataset / name: digest for name, digest in files.items()},
+        "OwnRecord": {"Name": "fMRIPrep", "Files": [name for name in files if name.startswith("logs/")]},
     }
     return {"record": ran | ({"Container": maker["Container"]} if "Container" in maker else {})}
 
