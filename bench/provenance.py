@@ -20,7 +20,6 @@ from datetime import datetime
 from pathlib import Path
 
 from _table import Row, at_most, finish, note, option_parser
-
 from tmsprep.provenance.crate import NAME
 from tmsprep.provenance.lineage import Lineage, Step
 from tmsprep.provenance.publish import publish_provenance
@@ -43,7 +42,7 @@ def main(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         bids_dir = tiny(Path(scratch) / "bids") if options.quick else ROOT / "bids_example"
         output = Path(scratch) / "out"
-        subprocess.run([PROGRAM, bids_dir, output, "participant", "group", *OPTIONS], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([PROGRAM, bids_dir, output, "participant", "group", *OPTIONS], check=True, capture_output=True)
         return finish(list(measure(output)), options.json)
 
 
