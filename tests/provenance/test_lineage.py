@@ -123,7 +123,7 @@ def test_a_forged_summary_or_record_is_told(output: Path, pattern: str, change: 
     assert list(disagreements(lineage)) == []
     path = next(output.glob(pattern))
     content = json.loads(path.read_text(encoding="utf-8"))
-    assert replace_first(content.get("Records", content), *change)
+    assert replace_first(content.get("@graph", content), *change)
     path.write_text(json.dumps(content), encoding="utf-8")
     found = list(disagreements(Lineage(output)))
     assert found

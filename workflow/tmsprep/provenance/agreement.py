@@ -13,6 +13,7 @@ from tmsprep.provenance.crate import NAME
 from tmsprep.provenance.datasets import Dataset
 from tmsprep.provenance.lineage import Lineage, Step
 
+_GRAPH_TYPES = {"Activities": "prov:Activity", "Files": "prov:Entity"}
 _AGAIN = "`tmsprep provenance` makes it anew, once you know why"
 
 
@@ -27,8 +28,8 @@ def disagreements(lineage: Lineage) -> Iterator[tuple[str, Path]]:
         for path in (item for item in made if item.name.endswith(("_act.json", ".jsonld"))):
             yield from _activities(lineage, path)
         for path in (item for item in made if item.name.endswith(("_ent.json", ".jsonld"))):
-            found = [(item.get("Id"), item.get("Digest", {}).get("SHA-256")) for item in _entries(path, "Files")]
-            yield from _files(found, digests, path)
+            named = [(item.get("Id"), item["Digest"].get("SHA-256")) for item in _entries(path, "Files") if "Digest" in item]
+            yield from _files(named, digests, path)
         crate = dataset.root / NAME
         if crate.is_file():
             named = [(item.get("identifier"), item["sha256"]) for item in _entries(crate, "@graph") if "sha256" in item]
@@ -38,9 +39,9 @@ def disagreements(lineage: Lineage) -> Iterator[tuple[str, Path]]:
 def _entries(path: Path, key: str) -> list[dict[str, Any]]:
     try:
         content = read_json(path)
-        found = content.get("Records", content).get(key, [])
     except InputError:
         return []
+    found = content.get(key) or [item for item in content.get("@graph", []) if item.get("Type") == _GRAPH_TYPES.get(key)]
     return [item for item in found if isinstance(item, dict)]
 
 

@@ -23,7 +23,6 @@ FOLDER = Path("prov")
 _PROV = "http://www.w3.org/ns/prov#"
 CONTEXT: dict[str, Any] = {
     "@version": 1.1,
-    "Records": {"@id": "@graph", "@container": "@type"},
     "prov": _PROV,
     "xsd": "http://www.w3.org/2001/XMLSchema#",
     "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
@@ -38,11 +37,6 @@ CONTEXT: dict[str, Any] = {
     "AssociatedWith": {"@id": "prov:wasAssociatedWith", "@type": "@id"},
     "Used": {"@id": "prov:used", "@type": "@id"},
     "ActedOnBehalfOf": {"@id": "prov:actedOnBehalfOf", "@type": "@id"},
-    "Files": "prov:Entity",
-    "Datasets": "prov:Collection",
-    "Environments": "prov:Entity",
-    "Activities": "prov:Activity",
-    "Software": "prov:Agent",
     "AtLocation": "prov:atLocation",
     "AlternativeIdentifier": {"@id": "prov:alternateOf", "@type": "@id"},
     "Command": "bidsprov:Command",
@@ -53,6 +47,14 @@ CONTEXT: dict[str, Any] = {
     "Dependencies": {"@id": "bidsprov:Dependencies", "@type": "@json"},
 }
 """JSON-LD terms, as in the proposal's context; they resolve without any request."""
+_TYPES = {
+    "Software": "prov:Agent",
+    "Environments": "prov:Entity",
+    "Activities": "prov:Activity",
+    "Files": "prov:Entity",
+    "Datasets": "prov:Collection",
+}
+"""What an object of each kind is in W3C PROV."""
 
 
 def label_of(participant: str) -> str:
@@ -126,12 +128,14 @@ class Records:
             "Files": files,
             "Datasets": datasets,
         }
+        # a plain graph: the proposal's examples sort objects by type in a way that common libraries do not read
+        graph = [{"Type": _TYPES[kind]} | item for kind, items in records.items() for item in items]
         return {
             "act": {"Activities": activities},
             "ent": {"Files": files, "Datasets": datasets},
             "soft": {"Software": software},
             "env": {"Environments": environments},
-            "jsonld": {"@context": CONTEXT, "Records": records},
+            "jsonld": {"@context": CONTEXT, "@graph": graph},
         }
 
     def uri(self, file: File) -> str:
