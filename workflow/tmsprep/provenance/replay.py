@@ -67,6 +67,7 @@ class Scratch:
         self._lineage = lineage
         self._raw = raw.resolve() if raw else None
         self._given = files
+        self._folder = folder
         self.out = folder / "out"
         self._unlinked = folder / "unlinked"
         self._own = {dataset.root: self.out / dataset.root.name for dataset in lineage.datasets}
@@ -99,13 +100,13 @@ class Scratch:
             The URI names no link of the dataset.
         """
         prefix, _, path = uri.removeprefix("bids:").partition(":")
+        if ".." in Path(path).parts or Path(path).is_absolute():
+            raise InputError(f"{uri!r} leads out of its dataset", where=dataset.root)
         if prefix == UNLINKED:
             return self._unlinked / path
         if prefix and prefix not in dataset.links:
             raise InputError(f"no link is called {prefix!r}", where=dataset.root / DESCRIPTION)
         root = self._linked(dataset, prefix) if prefix else self._own[dataset.root]
-        if ".." in Path(path).parts:
-            raise InputError(f"{uri!r} leads out of its dataset", where=dataset.root)
         return root / path
 
     def provide(self, steps: Sequence[Step]) -> None:
@@ -128,13 +129,19 @@ class Scratch:
                 elif sha256(source) != file.sha256:
                     wrong.append(f"{item.uri} is not what stage {step.stage} read: another checksum")
                 else:
-                    _copy(source, self.place(step.activity.dataset, item.uri))
+                    self._copy(source, self.place(step.activity.dataset, item.uri))
         if wrong:
             raise InputError(
                 "the recorded inputs cannot be had: " + "; ".join(dict.fromkeys(wrong)),
                 where=self._lineage.datasets[0].root.parent,
                 action="give the raw dataset with --raw, files from elsewhere with --file",
             )
+
+    def _copy(self, source: Path, place: Path) -> None:
+        """Copy into the scratch folder; a linked dataset is read where it is."""
+        if place.resolve().is_relative_to(self._folder.resolve()):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, place)
 
     def _source(self, dataset: Dataset, uri: str, file: File) -> Path | None:
         if file.dataset != UNLINKED:
@@ -145,24 +152,51 @@ class Scratch:
         return next((path for path in sorted(work.rglob(file.name)) if sha256(path) == file.sha256), None)
 
     def words(self, step: Step) -> list[str]:
-        """Return a recorded command with places for URIs."""
-        dataset = step.activity.dataset
+        """Return a recorded command with places for URIs.
+
+        Raises
+        ------
+        InputError
+            It is not one that this program records: a record is not trusted.
+        """
         words = shlex.split(str(step.activity.content["Command"]))
-        if words[:2] != ["tmsprep", "stage"]:
-            raise InputError("the recorded command is no stage's", where=step.activity.path, expected="tmsprep stage ...")
-        paths = stages.path_options(stages.load(step.stage))
-        option, placed = "", list[str]()
-        for word in words:
-            option = word if word.startswith("--") else option
-            is_place = option in paths and word.startswith("bids:")  # a text that holds a URI stays a text
-            placed.append(str(self.place(dataset, word)) if is_place else word)
+        if words[:3] != ["tmsprep", "stage", step.stage] or step.stage not in stages.STAGES:
+            raise self._refusal(step, "the command is no stage's")
+        function = stages.load(step.stage)
+        paths = stages.path_options(function)
+        outputs = {"--" + name.replace("_", "-") for name in stages.Signature.of(function).outputs}
+        option, placed = "", words[:3]
+        for word in words[3:]:
+            if word.startswith("--"):
+                option = word
+                if word.partition("=")[0] in paths and "=" in word:
+                    raise self._refusal(step, f"{word} names no file by a BIDS URI")
+                placed.append(word)
+            else:
+                placed.append(self._placed(step, word, option in paths, option in outputs))
         return placed
 
+    def _placed(self, step: Step, word: str, is_path: bool, is_output: bool) -> str:
+        """Return a word, or the place that it names; a text that holds a URI stays a text."""
+        if not is_path:
+            if word.startswith("@"):  # the command line would read that file
+                raise self._refusal(step, f"the word {word!r}")
+            return word
+        if not word.startswith("bids:"):
+            raise self._refusal(step, f"{word!r} names no file by a BIDS URI")
+        place = self.place(step.activity.dataset, word)
+        if is_output and not place.resolve().is_relative_to(self._folder.resolve()):
+            raise self._refusal(step, f"{word!r} would be written outside the scratch folder")
+        return str(place)
 
-def _copy(source: Path, target: Path) -> None:
-    if target.resolve() != source.resolve():  # a linked dataset is read where it is
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+    @staticmethod
+    def _refusal(step: Step, what: str) -> InputError:
+        return InputError(
+            f"{what}: not run",
+            where=step.activity.path,
+            expected="a record as this program writes it",
+            action="tmsprep verify",
+        )
 
 
 def choose(lineage: Lineage, participant: str, from_stage: str | None) -> list[Step]:
@@ -206,12 +240,13 @@ def replay(scratch: Scratch, steps: Sequence[Step]) -> Iterator[Replayed]:
         A stage failed; the message holds the last line that it said.
     """
     scratch.describe()
+    commands = [scratch.words(step) for step in steps]  # all of them, before the first is run
     scratch.provide(steps)
     program = str(Path(sys.executable).with_name("tmsprep"))
     environment = {key: value for key, value in os.environ.items() if key != RUN_VARIABLE}
-    for step in steps:
+    for step, words in zip(steps, commands, strict=True):
         started = time.time()
-        words = [program, *scratch.words(step)[1:]]
+        words[0] = program
         result = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
         if result.returncode:
             said = (result.stderr or result.stdout).strip().splitlines() or ["it said nothing"]
