@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from tmsprep.preprocess.contract import Anatomy, Functional, BOLD, NLIN6_TO_T1W
+from tmsprep.provenance.activity import DATASET_VARIABLE
 from tmsprep.study import (
     DRAFT_FOLDER,
     Engine,
@@ -29,6 +30,7 @@ STUDY = Study.from_config({key: value for key, value in config.items() if key !=
 OPTIONS = STUDY.options
 
 OUT = STUDY.tmsprep.as_posix()
+os.environ[DATASET_VARIABLE] = OUT
 WORK = OPTIONS.work.as_posix()
 LOGS = f"{OUT}/logs"
 BENCHMARKS = f"{OUT}/benchmarks"

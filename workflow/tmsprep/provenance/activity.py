@@ -25,6 +25,8 @@ FAILURES = Path("prov") / "failures"
 RUNS = Path("prov") / "runs"
 RUN_VARIABLE = "TMSPREP_RUN"
 """Environment variable: the workflow run that a stage belongs to."""
+DATASET_VARIABLE = "TMSPREP_DATASET"
+"""Environment variable: the dataset that holds the records of stages that write to none."""
 RECORDED = "record"
 """Key of a stage's returned fields: what only the stage knows for its record.
 
@@ -34,14 +36,22 @@ program wrote beside the stage's own outputs.
 
 
 def record_path(run: StageRun, folder: Path = FOLDER) -> Path | None:
-    """Return where the record belongs; None where no output lies in a dataset."""
+    """Return where the record belongs: in the dataset of the first output that lies in one.
+
+    A run that writes to the work folder only, such as a check, is recorded in the dataset that the workflow names; None
+    without one.
+    """
     outputs = [path.resolve() for paths in run.outputs.values() for path in paths]
-    root = next((found for path in outputs if (found := dataset_root(path.parent))), None)
-    if root is None:
+    if not outputs:
         return None
-    first = next(path for path in outputs if dataset_root(path.parent) == root)
-    name = first.relative_to(root).as_posix().replace("/", "__")
-    return root / folder / f"{run.name}__{name}.json"
+    for path in outputs:
+        if root := dataset_root(path.parent):
+            name = path.relative_to(root).as_posix().replace("/", "__")
+            return root / folder / f"{run.name}__{name}.json"
+    root = Path(os.environ.get(DATASET_VARIABLE, ""))
+    if DATASET_VARIABLE not in os.environ or not (root / "dataset_description.json").is_file():
+        return None
+    return root.resolve() / folder / f"{run.name}__{outputs[0].name}.json"
 
 
 def write_record(run: StageRun, published: Mapping[Path, Path], fields: Mapping[str, Any] | None) -> None:

@@ -239,10 +239,14 @@ def _causes(
 
 
 def _merged(dataset: Dataset, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    """Return each name's value in the records; where they have several, all of them."""
+    found: dict[str, list[Any]] = {}
     for activity in _activities(dataset):
-        found |= activity.content.get(kind, {})
-    return found
+        for name, value in activity.content.get(kind, {}).items():
+            values = found.setdefault(name, [])
+            if value not in values:
+                values.append(value)
+    return {name: values[0] if len(values) == 1 else ", ".join(sorted(map(str, values))) for name, values in found.items()}
 
 
 def _activities(dataset: Dataset) -> Iterator[Activity]:

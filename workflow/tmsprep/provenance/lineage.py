@@ -59,8 +59,8 @@ class Step:
     @cached_property
     def participant(self) -> str:
         """``sub-01``, or `SHARED`."""
-        for file in self.generated:
-            if file.dataset != UNLINKED and (found := _PARTICIPANT.match(file.path)):
+        for file in sorted(self.generated, key=lambda item: item.dataset == UNLINKED):
+            if found := _PARTICIPANT.match(file.path):
                 return found[0]
         return SHARED
 

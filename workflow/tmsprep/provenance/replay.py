@@ -23,7 +23,7 @@ from tmsprep import DISCLAIMER, stages
 from tmsprep.errors import ConfigurationError, InputError, ProcessingError
 from tmsprep.files import read_json, sha256, write_json
 from tmsprep.provenance import machine
-from tmsprep.provenance.activity import RUN_VARIABLE
+from tmsprep.provenance.activity import DATASET_VARIABLE, RUN_VARIABLE
 from tmsprep.provenance.compare import Difference, differences
 from tmsprep.provenance.datasets import DESCRIPTION, Dataset
 from tmsprep.provenance.lineage import File, Lineage, Step
@@ -31,6 +31,7 @@ from tmsprep.provenance.record import UNLINKED
 
 _NOT_AGAIN = {
     "fmriprep": "fMRIPrep is not run again: its files are taken as they are, after their checksums were compared",
+    "link-preprocessed": "links to fMRIPrep's files are not made again: the files themselves are read",
 }
 """Stages that are left out, and why."""
 _MARKERS = "_markers.tsv"
@@ -243,7 +244,7 @@ def replay(scratch: Scratch, steps: Sequence[Step]) -> Iterator[Replayed]:
     commands = [scratch.words(step) for step in steps]  # all of them, before the first is run
     scratch.provide(steps)
     program = str(Path(sys.executable).with_name("tmsprep"))
-    environment = {key: value for key, value in os.environ.items() if key != RUN_VARIABLE}
+    environment = {key: value for key, value in os.environ.items() if key not in {RUN_VARIABLE, DATASET_VARIABLE}}
     for step, words in zip(steps, commands, strict=True):
         started = time.time()
         words[0] = program
