@@ -29,6 +29,8 @@ from tests.containers.podman import Podman
 from tests.tiny import make_tiny
 from tests.workflow.conftest import copy_participant
 from tmsprep.images import load_images
+from tmsprep.provenance.lineage import Lineage
+from tmsprep.provenance.verify import verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.containers]
 
@@ -177,10 +179,25 @@ def test_what_ran_is_recorded(runs: Callable[[str], Finished], runtime: str) -> 
 
 
 @pytest.mark.parametrize("runtime", ENGINES)
-def test_no_output_names_the_machine_but_provenance(runs: Callable[[str], Finished], runtime: str) -> None:
+def test_the_outputs_are_verified_from_target_to_raw_scan(runs: Callable[[str], Finished], runtime: str) -> None:
+    finished = runs(runtime)
+    assert verify(finished.out).problems == ()
+    lineage = Lineage(finished.out)
+    chain = lineage.of_participant("sub-01")
+    assert "fmriprep" in [step.stage for step in chain]
+    raw = {file.path for file in lineage.raw_files(chain) if file.dataset == "raw"}
+    assert {"sub-01/anat/sub-01_T1w.nii.gz", "sub-01/func/sub-01_task-rest_echo-1_bold.nii.gz"} <= raw
+    record = next(step for step in chain if step.stage == "fmriprep").activity.content
+    assert record["Software"]["fmriprep"] == "25.2.7"
+    assert record["Container"]["Type"] == runtime
+    assert any(name.startswith("logs/sub-01/") for name in record["OwnRecord"]["Files"])
+
+
+@pytest.mark.parametrize("runtime", ENGINES)
+def test_no_output_names_the_machine(runs: Callable[[str], Finished], runtime: str) -> None:
     finished = runs(runtime)
     for path in (finished.out / "tmsprep").rglob("*"):
-        if path.suffix in {".json", ".tsv", ".html"} and not {"logs", "benchmarks", "prov"} & set(path.parts):
+        if path.suffix in {".json", ".tsv", ".html"} and not {"logs", "benchmarks"} & set(path.parts):
             assert str(finished.out) not in path.read_text(encoding="utf-8"), path
 
 

@@ -14,7 +14,7 @@ from tmsprep.provenance.activity import FAILURES, FOLDER
 from tmsprep.provenance.record import UNLINKED
 
 DESCRIPTION = "dataset_description.json"
-_NOT_OUTPUTS = ("prov", "logs", "benchmarks")
+_NOT_OUTPUTS = ("prov", "logs", "benchmarks", "sourcedata")
 _WITHOUT_RECORD = frozenset({"plan.json", "SHA256SUMS", "ro-crate-metadata.json"})
 """Written by the program itself, not by a stage."""
 
