@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tmsprep import stages
+from tmsprep.denoise import tedana_call
 from tmsprep.errors import ConfigurationError, ContractError, InputError
 from tmsprep.files import save_nifti, sha256
 
@@ -208,3 +209,18 @@ def test_confounds_of_another_length_are_refused(tiny: MultiEchoRun, tmp_path: P
     table.iloc[:-1].to_csv(tiny.confounds, sep="\t", index=False)
     with pytest.raises(ContractError, match="39 rows, but the series has 40 volumes"):
         denoise(tiny, tmp_path / "out")
+
+
+def test_tedanas_tree_is_the_same_bytes_whatever_order_its_sets_had(tmp_path: Path) -> None:
+    written: list[bytes] = []
+    for index, names in enumerate((["rho", "kappa"], ["kappa", "rho"])):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        node = {"outputs": {"used_metrics": names, "used_cross_component_metrics": names}, "parameters": ["b", "a"]}
+        tree = {"tree_id": "x", "nodes": [node]}
+        (folder / "desc-ICA_decision_tree.json").write_text(json.dumps(tree), encoding="utf-8")
+        tedana_call.save_accounts(folder, {"decision_tree": folder / "out.json", "report": folder / "none.txt"})
+        written.append((folder / "out.json").read_bytes())
+        assert not (folder / "none.txt").exists()
+    assert written[0] == written[1]
+    assert json.loads(written[0])["nodes"][0]["parameters"] == ["b", "a"]

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.errors import ProcessingError
-from tmsprep.files import read_json, read_tsv
+from tmsprep.files import read_json, read_tsv, write_json
 
 _LOGGER = "GENERAL"
 _ICA_LINE = re.compile(r"ICA with random seed (\d+) (converged in|failed to converge after) (\d+) iterations")
@@ -39,6 +39,7 @@ _ACCOUNTS = {
     "status_table": "desc-ICA_status_table.tsv",
     "report": "report.txt",
 }
+_FROM_SETS = ("used_metrics", "used_cross_component_metrics")
 _FOLDERS = re.compile(r"(?<![\w.])/(?:[^/'\",\])]+/)*")
 """The folders of an absolute path."""
 _CROSS_METRICS = "desc-ICACrossComponent_metrics.json"
@@ -183,8 +184,24 @@ def save_accounts(folder: Path, places: Mapping[str, Path | None]) -> None:
     """Copy tedana's own accounts to `places` (keys of `_ACCOUNTS`), those that there are."""
     for name, place in places.items():
         source = folder / _ACCOUNTS[name]
-        if place is not None and source.is_file():
+        if place is None or not source.is_file():
+            continue
+        if source.suffix == ".json":
+            write_json(place, _in_order(read_json(source)))
+        else:
             shutil.copyfile(source, place)
+
+
+def _in_order(content: dict[str, Any]) -> dict[str, Any]:
+    """Sort the names of metrics that a tree's nodes used: tedana writes them out of sets, in any order."""
+    sorted_lists = {key: sorted(content[key]) for key in _FROM_SETS if isinstance(content.get(key), list)}
+    inner = {key: _in_order(value) for key, value in content.items() if isinstance(value, dict)}
+    lists = {
+        key: [_in_order(item) if isinstance(item, dict) else item for item in value]
+        for key, value in content.items()
+        if isinstance(value, list) and key not in sorted_lists
+    }
+    return content | inner | lists | sorted_lists
 
 
 def own_record(folder: Path) -> dict[str, Any]:
