@@ -147,7 +147,12 @@ def read_data(image: nib.Nifti1Image, dtype: type[np.floating[Any]] = np.float32
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON with the keys in the order given; NaN is refused."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json_text(content), encoding="utf-8")
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """Return JSON with the keys in the order given; NaN is refused."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -160,7 +165,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"no readable JSON ({error})", where=path, action="correct the file") from error
     if not isinstance(content, dict):
         raise InputError("the JSON is not an object", where=path, expected='{"Key": value, ...}')

@@ -1,82 +1,108 @@
-"""Whether the BIDS-Prov files and the RO-Crate still say what the records say that they were made of."""
+"""Whether the files that are made of the records are there, unchanged, and say what the records say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tmsprep.errors import InputError
-from tmsprep.files import read_json
-from tmsprep.provenance.bidsprov import FOLDER, Records
-from tmsprep.provenance.crate import NAME
-from tmsprep.provenance.datasets import Dataset
+from tmsprep.files import read_json, sha256
+from tmsprep.provenance import machine
+from tmsprep.provenance.activity import RUNS
+from tmsprep.provenance.bidsprov import FOLDER
 from tmsprep.provenance.lineage import Lineage, Step
+from tmsprep.provenance.publish import LIST, from_records, name_of
 
-_GRAPH_TYPES = {"Activities": "prov:Activity", "Files": "prov:Entity"}
 _AGAIN = "`tmsprep provenance` makes it anew, once you know why"
 
 
-def disagreements(lineage: Lineage) -> Iterator[tuple[str, Path]]:
-    """Yield what does not fit and the file that it is about.
+def disagreements(lineage: Lineage) -> Iterator[tuple[str, str]]:
+    """Yield what does not fit and the file that it is about, with its dataset's folder.
 
-    An activity's identifier holds the checksum of its record: a record that was edited afterwards is found by that.
+    An activity's identifier holds the checksum of its record: a record that was edited afterwards is found by that. Where
+    the same code made the files, they are made again and compared whole.
     """
-    for dataset in lineage.datasets:
-        digests = _digests(lineage, dataset)
-        made = sorted((dataset.root / FOLDER).glob("prov-*/prov-*"))
-        for path in (item for item in made if item.name.endswith(("_act.json", ".jsonld"))):
-            yield from _activities(lineage, path)
-        for path in (item for item in made if item.name.endswith(("_ent.json", ".jsonld"))):
-            named = [(item.get("Id"), item["Digest"].get("SHA-256")) for item in _entries(path, "Files") if "Digest" in item]
-            yield from _files(named, digests, path)
-        crate = dataset.root / NAME
-        if crate.is_file():
-            named = [(item.get("identifier"), item["sha256"]) for item in _entries(crate, "@graph") if "sha256" in item]
-            yield from _files([item for item in named if item[0]], digests, crate)
-
-
-def _entries(path: Path, key: str) -> list[dict[str, Any]]:
+    main = lineage.main
+    if main is None:
+        return
     try:
-        content = read_json(path)
-    except InputError:
-        return []
-    found = content.get(key) or [item for item in content.get("@graph", []) if item.get("Type") == _GRAPH_TYPES.get(key)]
-    return [item for item in found if isinstance(item, dict)]
+        listed = read_json(main.root / LIST)
+        files, source = listed["Files"], listed["MadeBy"]["Source"]
+        digests = {str(name): str(digest) for name, digest in files.items()}
+    except (InputError, KeyError, TypeError, AttributeError):
+        yield (
+            f"is not there or not readable: nothing says what was made of the records; {_AGAIN}",
+            f"{main.name}/{LIST.as_posix()}",
+        )
+        return
+    roots = {dataset.name: dataset.root for dataset in lineage.datasets}
+    found = [*_listed(roots, digests), *_unlisted(lineage, digests)]
+    if not any(where.endswith("_act.json") for _, where in found):
+        found += _records(lineage, main.root / FOLDER)
+    yield from found
+    if not found and source == dict(machine.source())["SHA256"]:
+        yield from _made_again(lineage, digests)
 
 
-def _digests(lineage: Lineage, dataset: Dataset) -> dict[str, set[str]]:
-    """Return the checksums that the records give to each file, by its URI as the dataset sees it."""
-    records = Records(lineage, dataset, [])
-    found: dict[str, set[str]] = {}
-    for step in lineage.steps:
-        for file in (*step.used, *step.generated):
-            found.setdefault(records.uri(file), set()).add(file.sha256)
-    return found
+def _listed(roots: Mapping[str, Path], digests: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, digest in digests.items():
+        folder, _, relative = name.partition("/")
+        path = roots.get(folder, Path()) / relative
+        if folder not in roots or ".." in Path(relative).parts or Path(relative).is_absolute():
+            yield "is listed among the files made of the records, and lies in no dataset", name
+        elif not path.is_file():
+            yield f"is not there; it was made of the records; {_AGAIN}", name
+        elif sha256(path) != digest:
+            yield f"is not what was made of the records: another checksum; {_AGAIN}", name
 
 
-def _files(named: list[tuple[Any, Any]], digests: dict[str, set[str]], path: Path) -> Iterator[tuple[str, Path]]:
-    for uri, checksum in named:
-        if checksum not in digests.get(uri, set()):
-            yield f"says another checksum of {uri} than the records; {_AGAIN}", path
+def _unlisted(lineage: Lineage, digests: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for dataset in lineage.datasets:
+        patterns = (f"{FOLDER}/prov-*/*", f"{FOLDER}/provenance.*", f"{FOLDER}/workflow/**/*.*", f"{RUNS.as_posix()}/*")
+        for path in (item for pattern in patterns for item in sorted(dataset.root.glob(pattern)) if item.is_file()):
+            if (name := name_of(lineage, path)) not in digests:
+                yield f"is not among the files that were made of the records; {_AGAIN}", name
 
 
-def _activities(lineage: Lineage, path: Path) -> Iterator[tuple[str, Path]]:
+def _made_again(lineage: Lineage, digests: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Tell a list that was forged together with its files, and files that were not listed."""
+    import hashlib
+
+    for path, text in from_records(lineage).items():
+        name = name_of(lineage, path)
+        if digests.get(name) != hashlib.sha256(text.encode()).hexdigest():
+            yield f"does not say what the records say; {_AGAIN}", name
+
+
+def _records(lineage: Lineage, folder: Path) -> Iterator[tuple[str, str]]:
+    """Compare the records with the runs that the BIDS-Prov files of the whole chain name."""
     known = {f"bids::prov#{step.identifier}": step for step in lineage.steps}
-    for item in _entries(path, "Activities"):
-        step = known.get(str(item.get("Id")))
-        if step is None:
-            yield _unknown(lineage, item, path)
-        elif item.get("Command") != step.activity.content["Command"]:
-            yield f"says another command of {step.identifier} than the record; {_AGAIN}", path
+    named: dict[str, tuple[dict[str, Any], Path]] = {}
+    for path in sorted(folder.glob("prov-*/prov-*_act.json")):
+        named |= {str(item.get("Id")): (item, path) for item in _activities(path)}
+    if not named:
+        return
+    for identifier, (item, path) in named.items():
+        if identifier not in known:
+            twin = next((step for step in lineage.steps if _same(step, item)), None)
+            if twin is None:
+                yield f"names a run that no record tells of: {identifier}", name_of(lineage, path)
+            else:
+                what = "is not the record that it was when the BIDS-Prov files were made: it was edited"
+                yield what, name_of(lineage, twin.activity.path)
+                known.pop(f"bids::prov#{twin.identifier}", None)
+    for identifier, step in known.items():
+        if identifier not in named:
+            yield f"is a record that the BIDS-Prov files do not name; {_AGAIN}", name_of(lineage, step.activity.path)
 
 
-def _unknown(lineage: Lineage, item: dict[str, Any], path: Path) -> tuple[str, Path]:
-    """Tell an edited record from one that is gone."""
-    twin = next((step for step in lineage.steps if _same(step, item)), None)
-    if twin is not None:
-        return "is not the record that it was when the BIDS-Prov files were made: it was edited", twin.activity.path
-    return f"names a run that no record tells of: {item.get('Id')}", path
+def _activities(path: Path) -> list[dict[str, Any]]:
+    try:
+        found = read_json(path).get("Activities")
+    except InputError:
+        return []  # its checksum tells
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def _same(step: Step, item: dict[str, Any]) -> bool:

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tmsprep.files import atomic, read_json, write_json
+from tmsprep.errors import InputError
+from tmsprep.files import json_text, read_json
 from tmsprep.provenance.datasets import DESCRIPTION, Dataset
 from tmsprep.provenance.lineage import MAIN, SHARED, File, Lineage, Step
 from tmsprep.provenance.record import UNLINKED
@@ -59,48 +60,38 @@ _TYPES = {
 
 def label_of(participant: str) -> str:
     """Return the value of the entity ``prov``: ``sub01`` of ``sub-01``."""
-    return participant.replace("-", "").replace("+", "")
+    return participant.replace("-", "")
 
 
-def write_records(lineage: Lineage) -> list[Path]:
-    """Write the BIDS-Prov files of every dataset; that with targets holds the whole chain.
-
-    Returns
-    -------
-    list[Path]
-        What was written.
-    """
-    return [path for dataset in lineage.datasets for path in _write_dataset(lineage, dataset)]
+def records(lineage: Lineage) -> dict[Path, str]:
+    """Return the BIDS-Prov files of every dataset with their texts; those of the one with targets hold the whole chain."""
+    return {path: text for dataset in lineage.datasets for path, text in _of_dataset(lineage, dataset)}
 
 
-def _write_dataset(lineage: Lineage, dataset: Dataset) -> Iterator[Path]:
+def _of_dataset(lineage: Lineage, dataset: Dataset) -> Iterator[tuple[Path, str]]:
     sets = {name: steps for name in (SHARED, *lineage.participants()) if (steps := _steps(lineage, dataset, name))}
     for name, steps in sets.items():
         label = f"prov-{label_of(name)}"
         folder = dataset.root / FOLDER / label
         for suffix, content in Records(lineage, dataset, steps).files().items():
             path = folder / (f"{label}.jsonld" if suffix == "jsonld" else f"{label}_{suffix}.json")
-            with atomic(path) as twin:
-                write_json(twin, content)
-            yield path
-    yield from _write_table(dataset.root / FOLDER, [(f"prov-{label_of(name)}", name) for name in sets])
+            yield path, json_text(content)
+    yield from _table(dataset.root / FOLDER, [(f"prov-{label_of(name)}", name) for name in sets])
 
 
-def _write_table(folder: Path, rows: list[tuple[str, str]]) -> Iterator[Path]:
+def _table(folder: Path, rows: list[tuple[str, str]]) -> Iterator[tuple[Path, str]]:
     words = {SHARED: "Runs that are no single participant's: descriptions, plan, group."}
     lines = ["provenance_label\tdescription"]
     lines += [f"{label}\t{words.get(name, f'Runs for {name}, and what they depend on.')}" for label, name in rows]
-    with atomic(folder / "provenance.tsv") as twin:
-        twin.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    with atomic(folder / "provenance.json") as twin:
-        write_json(twin, {"description": {"Description": "What the provenance files are about."}})
-    yield from (folder / "provenance.tsv", folder / "provenance.json")
+    yield folder / "provenance.tsv", "\n".join(lines) + "\n"
+    described = {"description": {"Description": "What the provenance files are about."}}
+    yield folder / "provenance.json", json_text(described)
 
 
 def _steps(lineage: Lineage, dataset: Dataset, participant: str) -> list[Step]:
     """Return a participant's runs: all on the way to the targets, or those of another dataset."""
     own = [step for step in lineage.steps if step.participant == participant]
-    if dataset.root.name != MAIN:
+    if dataset.name != MAIN:
         return [step for step in own if step.activity.dataset.root == dataset.root]
     return own if participant == SHARED else lineage.ancestors(own)
 
@@ -113,7 +104,6 @@ class Records:
         self._lineage = lineage
         self._dataset = dataset
         self._steps = steps
-        self._prefixes = {root.name: prefix for prefix, root in dataset.links.items()} | {dataset.root.name: ""}
 
     def files(self) -> dict[str, dict[str, Any]]:
         """Return the content of each file by its suffix, and the aggregated JSON-LD."""
@@ -140,8 +130,8 @@ class Records:
 
     def uri(self, file: File) -> str:
         """Return a file's identifier as this dataset sees it; one outside every link by its checksum."""
-        prefix = self._prefixes.get(file.dataset, file.dataset)
-        if file.dataset == UNLINKED or (prefix and prefix not in self._dataset.links):
+        prefix = None if file.dataset == UNLINKED else self._lineage.prefix(self._dataset, file.dataset)
+        if prefix is None:
             return f"bids::prov#provEntity-{file.sha256[:12]}"
         return f"bids:{prefix}:{file.path}"
 
@@ -208,11 +198,16 @@ def _container(image: dict[str, str] | str) -> str:
 
 
 def _dataset(prefix: str, root: Path) -> dict[str, Any]:
-    description = root / DESCRIPTION
-    content = read_json(description) if description.is_file() else {}
-    makers = [" ".join(filter(None, (item.get("Name"), item.get("Version")))) for item in content.get("GeneratedBy", [])]
-    said = {"Description": "made by " + ", ".join(makers)} if makers else {}
-    return {"Id": f"bids:{prefix}:.", "Label": content.get("Name", prefix), **said}
+    """Describe a dataset with its makers, as it says itself: it may be anyone's."""
+    try:
+        content = read_json(root / DESCRIPTION)
+    except InputError:
+        content = {}
+    listed = content.get("GeneratedBy")
+    found = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    makers = [" ".join(str(item[key]) for key in ("Name", "Version") if item.get(key)) for item in found]
+    said = {"Description": "made by " + ", ".join(makers)} if any(makers) else {}
+    return {"Id": f"bids:{prefix}:.", "Label": str(content.get("Name") or prefix or "this dataset"), **said}
 
 
 def _short(*words: str) -> str:

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tmsprep.errors import InputError
 from tmsprep.files import load_nifti, read_data, read_json, read_tsv, sha256
 from tmsprep.provenance.activity import RUNS
 from tmsprep.provenance.datasets import Activity, Dataset, find_datasets
+from tmsprep.provenance.verify import printable
 
 _MARKERS = "_markers.tsv"
 _SETTINGS = (
@@ -45,10 +47,13 @@ class Difference:
     entry_apart_mm: float | None
     status_a: str
     status_b: str
+    placed_a: bool
+    """Whether there is a target."""
+    placed_b: bool
 
     def within(self, tolerance_mm: float) -> bool:
         """Tell whether place and status agree."""
-        if self.status_a != self.status_b:
+        if self.status_a != self.status_b or self.placed_a != self.placed_b:
             return False
         return self.apart_mm is None or self.apart_mm <= tolerance_mm
 
@@ -169,7 +174,11 @@ def image_sha256(markers: Path) -> str:
     InputError
         The coordinate system beside the markers cannot be read.
     """
-    return str(read_json(beside(markers, "_coordsystem.json"))["AssociatedImage"]["SHA256"])
+    path = beside(markers, "_coordsystem.json")
+    image = read_json(path).get("AssociatedImage")
+    if not isinstance(image, dict) or "SHA256" not in image:
+        raise InputError("it does not name the image with its checksum", where=path, expected="AssociatedImage.SHA256")
+    return str(image["SHA256"])
 
 
 def differences(unit: str, a: Path, b: Path) -> Iterator[Difference]:
@@ -180,18 +189,28 @@ def differences(unit: str, a: Path, b: Path) -> Iterator[Difference]:
     InputError
         A table cannot be read.
     """
-    ours, theirs = (read_tsv(path, required=("target_id", "status")).set_index("target_id") for path in (a, b))
-    for target in dict.fromkeys([*ours.index, *theirs.index]):
-        status = [str(table.loc[target, "status"]) if target in table.index else "absent" for table in (ours, theirs)]
-        apart = [_apart(ours, theirs, str(target), kind) for kind in ("target", "entry")]
-        yield Difference(unit, str(target), apart[0], apart[1], status[0], status[1])
+    ours, theirs = (_places(path) for path in (a, b))
+    for target in dict.fromkeys([*ours, *theirs]):
+        one, two = (table.get(target, _ABSENT) for table in (ours, theirs))
+        apart = [_apart(first, second) for first, second in ((one[1], two[1]), (one[2], two[2]))]
+        placed = [bool(np.isfinite(item[1]).all()) for item in (one, two)]
+        yield Difference(unit, target, apart[0], apart[1], one[0], two[0], placed[0], placed[1])
 
 
-def _apart(ours: pd.DataFrame, theirs: pd.DataFrame, target: str, kind: str) -> float | None:
-    if target not in ours.index or target not in theirs.index:
-        return None
-    columns = [f"{kind}_{axis}" for axis in "xyz"]
-    one, two = (table.loc[target, columns].to_numpy(dtype=np.float64) for table in (ours, theirs))
+_Place = tuple[str, NDArray[np.float64], NDArray[np.float64]]
+_ABSENT: _Place = ("absent", np.full(3, np.nan), np.full(3, np.nan))
+
+
+def _places(path: Path) -> dict[str, _Place]:
+    """Return status, target and entry (scanner RAS mm, NaN where there is none) of each site."""
+    columns = {kind: [f"{kind}_{axis}" for axis in "xyz"] for kind in ("target", "entry")}
+    table = read_tsv(path, required=("target_id", "status", *columns["target"], *columns["entry"]))
+    numbers = [table[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64) for names in columns.values()]
+    rows = zip(table["target_id"].astype(str), table["status"].astype(str), *numbers, strict=True)
+    return {name: (status, target, entry) for name, status, target, entry in rows}
+
+
+def _apart(one: NDArray[np.float64], two: NDArray[np.float64]) -> float | None:
     apart = float(np.linalg.norm(one - two))
     return round(apart, 4) if np.isfinite(apart) else None
 
@@ -279,7 +298,7 @@ def _identical(a: Path, b: Path) -> tuple[int, int]:
 
 def _files(folder: Path) -> dict[str, Path]:
     return {
-        f"{dataset.root.name}/{path.relative_to(dataset.root).as_posix()}": path
+        f"{dataset.name}/{path.relative_to(dataset.root).as_posix()}": path
         for dataset in find_datasets(folder)
         for path in dataset.files()
     }
@@ -323,6 +342,7 @@ def command(a: Path, b: Path, *, tolerance_mm: float = 2.0, json: Path | None = 
 def _print(found: Comparison, tolerance_mm: float) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table()
     for name in ("unit", "site", "targets apart (mm)", "entries apart (mm)", "status A", "status B", ""):
@@ -330,7 +350,8 @@ def _print(found: Comparison, tolerance_mm: float) -> None:
     for item in found.differences:
         numbers = ["n/a" if value is None else f"{value:.2f}" for value in (item.apart_mm, item.entry_apart_mm)]
         mark = "" if item.within(tolerance_mm) else "DIFFERS"
-        table.add_row(item.unit, item.target, *numbers, item.status_a, item.status_b, mark)
+        words = (item.unit, item.target, *numbers, item.status_a, item.status_b, mark)
+        table.add_row(*(Text(printable(word)) for word in words))
     Console().print(table)
     for unit, value in found.score_correlation.items():
         print(f"{unit}: score maps correlate {'not comparable (other grid)' if value is None else f'{value:.4f}'}")
@@ -339,4 +360,4 @@ def _print(found: Comparison, tolerance_mm: float) -> None:
             print(f"{words}: {', '.join(units)}")
     print(f"files with the same bytes: {found.identical_files} of {found.files}")
     for line in found.explanations:
-        print(f"differs: {line}")
+        print(printable(f"differs: {line}"))

@@ -6,14 +6,13 @@ other datasets by BIDS URI and checksum. https://w3id.org/ro/wfrun/provenance/0.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from tmsprep import DISCLAIMER, __version__
-from tmsprep.files import atomic, read_json, write_json
+from tmsprep.files import json_text, read_json
 from tmsprep.provenance.bidsprov import Records
 from tmsprep.provenance.datasets import DESCRIPTION, Dataset
 from tmsprep.provenance.describe import CODE_URL
@@ -40,43 +39,29 @@ _MEDIA = {
 }  # fmt: skip
 
 
-def write_crate(lineage: Lineage) -> Path | None:
-    """Write the crate's metadata, and the workflow's source beside the records; None without a dataset with targets.
-
-    Returns
-    -------
-    Path or None
-        The metadata file.
-    """
+def crate(lineage: Lineage) -> dict[Path, str]:
+    """Return the crate's metadata file and the copies of the workflow's source; nothing without a dataset with targets."""
     dataset = lineage.main
     if dataset is None:
-        return None
-    _copy_workflow(dataset.root / _WORKFLOW)
-    path = dataset.root / NAME
-    content = Crate(lineage, dataset).metadata()
-    with atomic(path) as twin:
-        write_json(twin, content)
-    return path
-
-
-def _copy_workflow(folder: Path) -> None:
-    """Copy the Snakefile and its rules, so that the crate holds what was run."""
+        return {}
     source = snakefile()
-    (folder / "rules").mkdir(parents=True, exist_ok=True)
-    for path in (source, *sorted((source.parent / "rules").glob("*.smk"))):
-        with atomic(folder / path.relative_to(source.parent)) as twin:
-            shutil.copyfile(path, twin)
+    paths = [source, *sorted((source.parent / "rules").glob("*.smk"))]
+    copies = {dataset.root / _WORKFLOW / path.relative_to(source.parent): path.read_text(encoding="utf-8") for path in paths}
+    rules = [path.name for path in paths[1:]]
+    return copies | {dataset.root / NAME: json_text(Crate(lineage, dataset, rules).metadata())}
 
 
 class Crate:
     """A crate in the making."""
 
-    def __init__(self, lineage: Lineage, dataset: Dataset) -> None:
-        """Take the records of all runs."""
+    def __init__(self, lineage: Lineage, dataset: Dataset, rules: Sequence[str]) -> None:
+        """Take the records of all runs, and the names of the files with rules."""
         from rocrate.rocrate import ROCrate
 
         self._lineage = lineage
         self._dataset = dataset
+        self._rules = rules
+        self._workflow_runs = lineage.workflow_runs()
         self._records = Records(lineage, dataset, list(lineage.steps))
         self._crate: Any = ROCrate(version="1.1")
         self._crate.metadata.extra_contexts.append(_TERMS)
@@ -119,7 +104,7 @@ class Crate:
     def _file(self, file: File) -> dict[str, str]:
         """Add a file: of this dataset by its place, of others by its URI."""
         uri = self._records.uri(file)
-        own = file.dataset == self._dataset.root.name
+        own = file.dataset == self._dataset.name
         return self._data(quote(file.path) if own else uri, file.name, sha256=file.sha256, identifier=uri)
 
     def _data(self, place: str, name: str, kind: str | list[str] = "File", /, **properties: Any) -> dict[str, str]:
@@ -137,8 +122,8 @@ class Crate:
         )  # fmt: skip
         self._add("https://snakemake.github.io", "WebSite", name="Snakemake")
         stages = dict.fromkeys(step.stage for step in self._lineage.steps)
-        for path in sorted((self._dataset.root / _WORKFLOW / "rules").glob("*.smk")):
-            self._data(f"{_WORKFLOW.as_posix()}/rules/{path.name}", path.name, ["File", "SoftwareSourceCode"])
+        for name in self._rules:
+            self._data(f"{_WORKFLOW.as_posix()}/rules/{name}", name, ["File", "SoftwareSourceCode"])
         return self._data(
             f"{_WORKFLOW.as_posix()}/Snakefile",
             "TMSPrep's workflow",
@@ -204,19 +189,22 @@ class Crate:
 
     def _runs(self) -> dict[str, Mapping[str, Any]]:
         """Return the records of workflow runs by name, and an empty one for stages that ran without a workflow."""
-        runs: dict[str, Mapping[str, Any]] = {path.stem: read_json(path) for path in self._lineage.workflow_runs()}
+        runs: dict[str, Mapping[str, Any]] = dict(self._workflow_runs)
         alone = any(self._run_of(step) not in runs for step in self._lineage.steps)
         return runs | ({_NO_RUN: {}} if alone else {})
 
     def _run_of(self, step: Step) -> str:
         return str(step.activity.content.get("Run") or _NO_RUN)
 
+    def _known_run_of(self, step: Step) -> str:
+        name = self._run_of(step)
+        return name if name in self._workflow_runs else _NO_RUN
+
     def _run(
         self, name: str, content: Mapping[str, Any], workflow: dict[str, str], controls: Mapping[Step, dict[str, str]]
     ) -> dict[str, str]:
         """Add a run of the workflow and of its engine."""
-        known = {path.stem for path in self._lineage.workflow_runs()}
-        steps = [step for step in controls if (self._run_of(step) if self._run_of(step) in known else _NO_RUN) == name]
+        steps = [step for step in controls if self._known_run_of(step) == name]
         times = [str(step.activity.content[key]) for step in steps for key in ("StartedAtTime", "EndedAtTime")]
         started = content.get("StartedAtTime") or min(times, default=None)
         ended = content.get("EndedAtTime") or max(times, default=None)
@@ -237,7 +225,7 @@ class Crate:
         return action
 
     def _final(self, file: File) -> bool:
-        return file.dataset == self._dataset.root.name and file.name.endswith(_FINAL)
+        return file.dataset == self._dataset.name and file.name.endswith(_FINAL)
 
     def _organise(
         self, name: str, content: Mapping[str, Any], action: dict[str, str], controls: Iterable[dict[str, str]]

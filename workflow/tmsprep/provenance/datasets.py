@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +13,14 @@ from tmsprep.errors import InputError
 from tmsprep.files import read_json
 from tmsprep.provenance.activity import FAILURES, FOLDER
 from tmsprep.provenance.record import UNLINKED
+from tmsprep.provenance.record_schema import ACTIVITY, check, check_links
 
 DESCRIPTION = "dataset_description.json"
-_NOT_OUTPUTS = ("prov", "logs", "benchmarks", "sourcedata")
+NAMES = ("tmsprep", "tedana", "tmsprep-builtin")
+"""Folders of this program's datasets."""
+_NOT_OUTPUTS = ("prov", "logs", "benchmarks")
+_FREESURFER = ("sourcedata", "freesurfer")
+"""FreeSurfer's folder in fMRIPrep's dataset, which FreeSurfer and fMRIPrep look after."""
 _WITHOUT_RECORD = frozenset({"plan.json", "SHA256SUMS", "ro-crate-metadata.json"})
 """Written by the program itself, not by a stage."""
 
@@ -60,12 +66,16 @@ class Dataset:
     """One derivative dataset."""
 
     root: Path
+    """Its folder, without links."""
+    name: str
+    """As the folder is called in the output folder."""
 
     @cached_property
     def links(self) -> dict[str, Path]:
         """Where the datasets are that its URIs name, by prefix."""
-        links = read_json(self.root / DESCRIPTION).get("DatasetLinks", {})
-        return {name: (self.root / target).resolve() for name, target in links.items()}
+        description = self.root / DESCRIPTION
+        links = check_links(read_json(description), description)
+        return {name: (self.root / target.removeprefix("file://")).resolve() for name, target in links.items()}
 
     def locate(self, uri: str, raw: Path | None = None) -> Path | None:
         """Return where a file is that a record of this dataset names; None where only its checksum is known.
@@ -103,37 +113,46 @@ class Dataset:
         InputError
             One cannot be read or lacks a field.
         """
-        return [self._activity(path) for path in sorted((self.root / FOLDER).glob("*.json"))]
+        return [self.activity(path) for path in self.records()]
+
+    def records(self) -> list[Path]:
+        """Return the files of the records, in the order of their names."""
+        return sorted((self.root / FOLDER).glob("*.json"))
 
     def failures(self) -> list[Path]:
         """Return the records of runs that failed."""
         return sorted((self.root / FAILURES).glob("*.json"))
 
-    def _activity(self, path: Path) -> Activity:
+    def activity(self, path: Path) -> Activity:
+        """Read one record.
+
+        Raises
+        ------
+        InputError
+            It cannot be read or is not as this program writes it.
+        """
         content = read_json(path)
-        wanted = ("Stage", "Command", "Used", "Generated", "Software", "Environment", "StartedAtTime", "EndedAtTime")
-        if missing := [key for key in wanted if key not in content]:
-            raise InputError(f"the record lacks {', '.join(missing)}", where=path, action="derive the participant again")
+        check(content, ACTIVITY, path)
         return Activity(self, path, content)
 
     def files(self) -> Iterator[Path]:
-        """Yield the files that a record must cover."""
+        """Yield the files that a record must cover, and links to folders, which none can."""
         for path in sorted(self.root.rglob("*")):
             relative = path.relative_to(self.root)
-            if path.is_file() and relative.parts[0] not in _NOT_OUTPUTS and relative.as_posix() not in _WITHOUT_RECORD:
+            left_out = relative.parts[0] in _NOT_OUTPUTS or relative.as_posix() in _WITHOUT_RECORD
+            if not left_out and relative.parts[:2] != _FREESURFER and (path.is_symlink() or path.is_file()):
                 yield path
 
 
 def find_datasets(folder: Path) -> list[Dataset]:
-    """Return the datasets with records: a folder itself, or those in it.
+    """Return the datasets with records in an output folder, or beside a dataset of it.
 
     Raises
     ------
     InputError
         There is none.
     """
-    candidates = [folder, *sorted(item for item in folder.iterdir() if item.is_dir())] if folder.is_dir() else []
-    found = [Dataset(item.resolve()) for item in candidates if (item / DESCRIPTION).is_file() and (item / FOLDER).is_dir()]
+    found = [Dataset(item.resolve(), item.name) for item in candidates(folder) if not lacks(item)]
     if not found:
         raise InputError(
             "no dataset with provenance records",
@@ -142,3 +161,19 @@ def find_datasets(folder: Path) -> list[Dataset]:
             action="give the OUTPUT_DIR of a run",
         )
     return found
+
+
+def candidates(folder: Path) -> list[Path]:
+    """Return the folders that are, or were, datasets of this program."""
+    if not folder.is_dir():
+        return []
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - a link keeps its name
+    home = folder.parent if (folder / DESCRIPTION).is_file() and (folder / FOLDER).is_dir() else folder
+    return [item for item in sorted(home.iterdir()) if item.is_dir() and (item.name in NAMES or (item / FOLDER).is_dir())]
+
+
+def lacks(folder: Path) -> str | None:
+    """Return what a dataset lacks to be one with provenance; None if nothing."""
+    if not (folder / DESCRIPTION).is_file():
+        return f"has no {DESCRIPTION}"
+    return None if (folder / FOLDER).is_dir() else f"has no records ({FOLDER.as_posix()})"

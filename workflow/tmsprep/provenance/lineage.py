@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from tmsprep.files import sha256
+from tmsprep.errors import InputError
+from tmsprep.files import read_json, sha256
 from tmsprep.provenance.activity import RUNS
 from tmsprep.provenance.datasets import Activity, Dataset, Item, find_datasets
 from tmsprep.provenance.record import UNLINKED
+from tmsprep.provenance.record_schema import ACTIVITY, RUN, check
 
 MAIN = "tmsprep"
 """Folder of the dataset with targets: its provenance is the whole chain's."""
@@ -66,7 +69,7 @@ class Step:
 
 
 class Lineage:
-    """All records of an output folder, in the order in which the runs ended."""
+    """All records of an output folder, each run after those whose outputs it read."""
 
     def __init__(self, folder: Path) -> None:
         """Read the records.
@@ -74,22 +77,54 @@ class Lineage:
         Parameters
         ----------
         folder
-            An output folder, or one dataset of it.
+            An output folder, or one dataset of it: those beside it are read too, because the chain leads through them.
 
         Raises
         ------
         InputError
-            There are none, or one cannot be read.
+            There are none, one cannot be read, or they depend on each other in a circle.
         """
-        self.datasets = find_datasets(folder)
-        self._names = {dataset.root: dataset.root.name for dataset in self.datasets}
-        activities = [activity for dataset in self.datasets for activity in dataset.activities()]
-        ordered = sorted(activities, key=lambda item: (str(item.content["EndedAtTime"]), item.path.name))
-        self.steps = tuple(
-            Step(item, self._files(item.dataset, item.used), self._files(item.dataset, item.generated)) for item in ordered
-        )
-        self._writer = {(file.dataset, file.path): step for step in self.steps for file in step.generated}
-        self._by_digest = {file.sha256: step for step in self.steps for file in step.generated}
+        datasets = find_datasets(folder)
+        self._set(datasets, [activity for dataset in datasets for activity in dataset.activities()])
+
+    @classmethod
+    def of(cls, datasets: Sequence[Dataset], activities: Iterable[Activity]) -> Lineage:
+        """Make the graph of records that were read already.
+
+        Raises
+        ------
+        InputError
+            They depend on each other in a circle.
+        """
+        lineage = cls.__new__(cls)
+        lineage._set(datasets, activities)
+        return lineage
+
+    def _set(self, datasets: Sequence[Dataset], activities: Iterable[Activity]) -> None:
+        self.datasets = list(datasets)
+        self._names = {dataset.root: dataset.name for dataset in datasets}
+        by_time = sorted(activities, key=lambda item: (str(item.content["EndedAtTime"]), item.path.as_posix()))
+        steps = [
+            Step(item, self._files(item.dataset, item.used), self._files(item.dataset, item.generated)) for item in by_time
+        ]
+        self._writer = {(file.dataset, file.path): step for step in steps for file in step.generated}
+        self._by_digest = {file.sha256: step for step in steps for file in step.generated}
+        self.steps = self._in_order(steps)
+
+    def _in_order(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        """Sort by dependence; clocks, which may be those of several machines, decide only between independent runs."""
+        import networkx as nx
+
+        place = {step: index for index, step in enumerate(steps)}
+        graph: Any = nx.DiGraph()
+        graph.add_nodes_from(steps)
+        graph.add_edges_from((source, step) for step in steps for source in self.sources(step))
+        try:
+            return tuple(nx.lexicographical_topological_sort(graph, key=place.__getitem__))
+        except nx.NetworkXUnfeasible as error:
+            circle = ", ".join(start.stage for start, _ in nx.find_cycle(graph))
+            where = self.datasets[0].root.parent
+            raise InputError(f"the records of {circle} depend on each other in a circle", where=where) from error
 
     def _files(self, dataset: Dataset, items: Iterable[Item]) -> tuple[File, ...]:
         return tuple(self.file(dataset, item) for item in items)
@@ -98,14 +133,14 @@ class Lineage:
         """Return the file that a record of a dataset names."""
         prefix, _, path = item.uri.removeprefix("bids:").partition(":")
         if not prefix:
-            return File(dataset.root.name, path, item.sha256)
+            return File(dataset.name, path, item.sha256)
         linked = dataset.links.get(prefix)
         return File(self._names.get(linked, prefix) if linked else prefix, path, item.sha256)
 
     @property
     def main(self) -> Dataset | None:
         """The dataset with targets."""
-        return next((dataset for dataset in self.datasets if dataset.root.name == MAIN), None)
+        return next((dataset for dataset in self.datasets if dataset.name == MAIN), None)
 
     def writer(self, file: File) -> Step | None:
         """Return the run that wrote a file; None for raw scans and other files from outside."""
@@ -150,11 +185,37 @@ class Lineage:
         found = {file for step in steps for file in step.used if self.writer(file) is None}
         return sorted(found, key=lambda file: (file.dataset, file.path, file.sha256))
 
-    def failures(self) -> Iterator[Path]:
-        """Yield the records of runs that failed and have not succeeded since."""
-        for dataset in self.datasets:
-            yield from dataset.failures()
+    def failures(self) -> Iterator[dict[str, Any]]:
+        """Yield the records of runs that failed and have not succeeded since.
 
-    def workflow_runs(self) -> list[Path]:
-        """Return the records of the workflow's own runs, first to last."""
-        return sorted((self.main.root / RUNS).glob("*.json")) if self.main else []
+        Raises
+        ------
+        InputError
+            One cannot be read.
+        """
+        for dataset in self.datasets:
+            for path in dataset.failures():
+                yield _checked(path, ACTIVITY)
+
+    def prefix(self, dataset: Dataset, name: str) -> str | None:
+        """Return what a dataset calls another in its URIs: empty for itself, None for one that it has no link to."""
+        if name == dataset.name:
+            return ""
+        return next((key for key, root in dataset.links.items() if self._names.get(root, key) == name), None)
+
+    def workflow_runs(self) -> dict[str, dict[str, Any]]:
+        """Return the records of the workflow's own runs by their names, first to last.
+
+        Raises
+        ------
+        InputError
+            One cannot be read.
+        """
+        paths = sorted((self.main.root / RUNS).glob("*.json")) if self.main else []
+        return {path.stem: _checked(path, RUN) for path in paths}
+
+
+def _checked(path: Path, schema: dict[str, Any]) -> dict[str, Any]:
+    content = read_json(path)
+    check(content, schema, path)
+    return content

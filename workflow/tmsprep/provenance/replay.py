@@ -6,6 +6,7 @@ are taken from the derivatives and the raw dataset, and only if their checksum i
 
 from __future__ import annotations
 
+import inspect
 import os
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,12 +29,16 @@ from tmsprep.provenance.compare import Difference, differences
 from tmsprep.provenance.datasets import DESCRIPTION, Dataset
 from tmsprep.provenance.lineage import File, Lineage, Step
 from tmsprep.provenance.record import UNLINKED
+from tmsprep.provenance.verify import printable
 
 _NOT_AGAIN = {
     "fmriprep": "fMRIPrep is not run again: its files are taken as they are, after their checksums were compared",
     "link-preprocessed": "links to fMRIPrep's files are not made again: the files themselves are read",
+    "fmriprep-image": "no container image is fetched again",
+    "templateflow": "no template is fetched again",
+    "fsaverage": "FreeSurfer's average is not copied again",
 }
-"""Stages that are left out, and why."""
+"""Stages that are left out, and why: they start containers, fetch, or write to folders that the command only names."""
 _MARKERS = "_markers.tsv"
 _SHOWN = 5
 
@@ -51,7 +56,9 @@ class Replayed:
 class Scratch:
     """A folder that looks to the stages like the output folder did, with only what they need."""
 
-    def __init__(self, lineage: Lineage, folder: Path, raw: Path | None, files: Sequence[Path]) -> None:
+    def __init__(
+        self, lineage: Lineage, folder: Path, raw: Path | None, files: Sequence[Path], steps: Sequence[Step]
+    ) -> None:
         """Take the places; nothing is written yet.
 
         Parameters
@@ -64,14 +71,17 @@ class Scratch:
             Takes the place of the link ``raw``.
         files
             Files from outside that records know by checksum only.
+        steps
+            What will be run.
         """
+        self._steps = steps
         self._lineage = lineage
         self._raw = raw.resolve() if raw else None
         self._given = files
         self._folder = folder
         self.out = folder / "out"
         self._unlinked = folder / "unlinked"
-        self._own = {dataset.root: self.out / dataset.root.name for dataset in lineage.datasets}
+        self._own = {dataset.root: self.out / dataset.name for dataset in lineage.datasets}
 
     @cached_property
     def _by_checksum(self) -> dict[str, Path]:
@@ -92,25 +102,34 @@ class Scratch:
             return self._raw
         return self._own.get(target, target)
 
-    def place(self, dataset: Dataset, uri: str) -> Path:
+    def place(self, dataset: Dataset, uri: str, digest: str | None = None) -> Path:
         """Return where a file that a record of a dataset names is in the scratch folder, or where it is read from.
+
+        Parameters
+        ----------
+        dataset
+            Whose record it is.
+        uri
+            The file.
+        digest
+            Its sha256; tells files from outside apart that have the same name. None for outputs.
 
         Raises
         ------
         InputError
-            The URI names no link of the dataset.
+            The URI names no link of the dataset, or leads out of it.
         """
         prefix, _, path = uri.removeprefix("bids:").partition(":")
         if ".." in Path(path).parts or Path(path).is_absolute():
             raise InputError(f"{uri!r} leads out of its dataset", where=dataset.root)
         if prefix == UNLINKED:
-            return self._unlinked / path
+            return self._unlinked / (digest or "made")[:16] / path
         if prefix and prefix not in dataset.links:
             raise InputError(f"no link is called {prefix!r}", where=dataset.root / DESCRIPTION)
         root = self._linked(dataset, prefix) if prefix else self._own[dataset.root]
         return root / path
 
-    def provide(self, steps: Sequence[Step]) -> None:
+    def provide(self) -> None:
         """Copy what the runs read and none of them writes.
 
         Raises
@@ -119,10 +138,10 @@ class Scratch:
             Files are absent or not what they were; the message names all of them.
         """
         wrong: list[str] = []
-        made = {file for step in steps for file in step.generated}
-        for step in steps:
+        made = {file for step in self._steps for file in step.generated}
+        for step in self._steps:
             for file, item in zip(step.used, step.activity.used, strict=True):
-                if file in made or (file.dataset == UNLINKED and self._lineage.writer(file) in steps):
+                if file in made:
                     continue
                 source = self._source(step.activity.dataset, item.uri, file)
                 if source is None or not source.is_file():
@@ -130,7 +149,7 @@ class Scratch:
                 elif sha256(source) != file.sha256:
                     wrong.append(f"{item.uri} is not what stage {step.stage} read: another checksum")
                 else:
-                    self._copy(source, self.place(step.activity.dataset, item.uri))
+                    self._copy(source, self.place(step.activity.dataset, item.uri, item.sha256))
         if wrong:
             raise InputError(
                 "the recorded inputs cannot be had: " + "; ".join(dict.fromkeys(wrong)),
@@ -164,31 +183,47 @@ class Scratch:
         if words[:3] != ["tmsprep", "stage", step.stage] or step.stage not in stages.STAGES:
             raise self._refusal(step, "the command is no stage's")
         function = stages.load(step.stage)
-        paths = stages.path_options(function)
-        outputs = {"--" + name.replace("_", "-") for name in stages.Signature.of(function).outputs}
+        inputs, outputs = (_options(names) for names in _signature(function))
+        known = _options(inspect.signature(function).parameters)
+        held = stages.path_options(function) - inputs - outputs
+        digests = self._digests(step)
         option, placed = "", words[:3]
         for word in words[3:]:
-            if word.startswith("--"):
-                option = word
-                if word.partition("=")[0] in paths and "=" in word:
-                    raise self._refusal(step, f"{word} names no file by a BIDS URI")
+            if word.startswith("-") and not _is_number(word):
+                option, _, value = word.partition("=")
+                positive = option.replace("--no-", "--", 1) if option not in known else option
+                if positive not in known or positive in held or (value and option in inputs | outputs):
+                    raise self._refusal(step, f"{word!r} is no option that a record can hold")
                 placed.append(word)
+            elif option in inputs | outputs:
+                placed.append(str(self._file(step, word, digests, is_output=option in outputs)))
+            elif word.startswith("@"):  # the command line would read that file
+                raise self._refusal(step, f"the word {word!r}")
             else:
-                placed.append(self._placed(step, word, option in paths, option in outputs))
+                placed.append(word)
         return placed
 
-    def _placed(self, step: Step, word: str, is_path: bool, is_output: bool) -> str:
-        """Return a word, or the place that it names; a text that holds a URI stays a text."""
-        if not is_path:
-            if word.startswith("@"):  # the command line would read that file
-                raise self._refusal(step, f"the word {word!r}")
-            return word
+    def _digests(self, step: Step) -> dict[str, list[str]]:
+        """Return the checksums of what a step read, by URI; a name from outside may stand for several files, in order."""
+        found: dict[str, list[str]] = {}
+        for item in step.activity.used:
+            found.setdefault(item.uri, []).append(item.sha256)
+        return found
+
+    def _file(self, step: Step, word: str, digests: dict[str, list[str]], *, is_output: bool) -> Path:
         if not word.startswith("bids:"):
             raise self._refusal(step, f"{word!r} names no file by a BIDS URI")
-        place = self.place(step.activity.dataset, word)
+        waiting = [] if is_output else digests.get(word, [])
+        digest = waiting.pop(0) if len(waiting) > 1 else next(iter(waiting), None)
+        place = self.place(step.activity.dataset, word, self._from_outside(word, digest))
         if is_output and not place.resolve().is_relative_to(self._folder.resolve()):
             raise self._refusal(step, f"{word!r} would be written outside the scratch folder")
-        return str(place)
+        return place
+
+    def _from_outside(self, uri: str, digest: str | None) -> str | None:
+        """Return the checksum of a file that no replayed run writes; None for one that is made here."""
+        made = {item.sha256 for other in self._steps for item in other.activity.generated if item.uri == uri}
+        return None if digest in made else digest
 
     @staticmethod
     def _refusal(step: Step, what: str) -> InputError:
@@ -198,6 +233,23 @@ class Scratch:
             expected="a record as this program writes it",
             action="tmsprep verify",
         )
+
+
+def _signature(function: Callable[..., object]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    roles = stages.Signature.of(function)
+    return roles.inputs, roles.outputs
+
+
+def _options(names: Iterable[str]) -> frozenset[str]:
+    return frozenset("--" + name.replace("_", "-") for name in names)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def choose(lineage: Lineage, participant: str, from_stage: str | None) -> list[Step]:
@@ -242,7 +294,7 @@ def replay(scratch: Scratch, steps: Sequence[Step]) -> Iterator[Replayed]:
     """
     scratch.describe()
     commands = [scratch.words(step) for step in steps]  # all of them, before the first is run
-    scratch.provide(steps)
+    scratch.provide()
     program = str(Path(sys.executable).with_name("tmsprep"))
     environment = {key: value for key, value in os.environ.items() if key not in {RUN_VARIABLE, DATASET_VARIABLE}}
     for step, words in zip(steps, commands, strict=True):
@@ -330,15 +382,15 @@ def command(
     participant = "sub-" + participant_label.removeprefix("sub-")
     steps = choose(lineage, participant, from_)
     for line in _remarks(lineage, participant, steps):
-        print(line)
+        print(printable(line))
     with _folder(scratch) as folder:
-        place = Scratch(lineage, folder, raw, file or [])
+        place = Scratch(lineage, folder, raw, file or [], steps)
         done: list[Replayed] = []
         for item in replay(place, steps):
             done.append(item)
-            print(f"{len(done)}/{len(steps)} {_line(item)}", flush=True)
-        found = list(_differences(lineage, place, participant))
-        return _conclude(done, found, tolerance_mm)
+            print(printable(f"{len(done)}/{len(steps)} {_line(item)}"), flush=True)
+        found = list(_differences(place, steps))
+        return _conclude(done, found, _not_compared(lineage, participant, steps), tolerance_mm)
 
 
 def _remarks(lineage: Lineage, participant: str, steps: Sequence[Step]) -> Iterator[str]:
@@ -356,29 +408,42 @@ def _line(item: Replayed) -> str:
     return f"{item.step.stage}: {count} files, {same}{f' ({names})' if names else ''}, {item.seconds:.1f} s"
 
 
-def _differences(lineage: Lineage, scratch: Scratch, participant: str) -> Iterator[Difference]:
+def _differences(scratch: Scratch, steps: Sequence[Step]) -> Iterator[Difference]:
+    """Compare the tables of targets that were derived again with those that are there now."""
+    for step in steps:
+        for file, item in zip(step.generated, step.activity.generated, strict=True):
+            if file.name.endswith(_MARKERS):
+                there = step.activity.dataset.locate(item.uri)
+                again = scratch.place(step.activity.dataset, item.uri)
+                if there is None or not there.is_file():
+                    raise InputError("the recorded table of targets is not there", where=there)
+                yield from differences(file.name.removesuffix(_MARKERS), there, again)
+
+
+def _not_compared(lineage: Lineage, participant: str, steps: Sequence[Step]) -> list[str]:
+    """Return the tables of targets of a participant that no replayed run wrote."""
     main = lineage.main
     if main is None:
-        return
-    again = scratch.out / main.root.name
-    for path in sorted((main.root / participant).rglob(f"*{_MARKERS}")):
-        copy = again / path.relative_to(main.root)
-        if copy.is_file():
-            yield from differences(path.name.removesuffix(_MARKERS), path, copy)
+        return []
+    made = {file.path for step in steps for file in step.generated if file.dataset == main.name}
+    paths = sorted((main.root / participant).rglob(f"*{_MARKERS}"))
+    return [name for path in paths if (name := path.relative_to(main.root).as_posix()) not in made]
 
 
-def _conclude(done: Sequence[Replayed], found: Sequence[Difference], tolerance_mm: float) -> int:
+def _conclude(done: Sequence[Replayed], found: Sequence[Difference], left: Sequence[str], tolerance_mm: float) -> int:
     for item in found:
         apart = "no target" if item.apart_mm is None else f"{item.apart_mm:.4f} mm apart"
-        status = item.status_a if item.status_a == item.status_b else f"{item.status_a} then, {item.status_b} now"
-        print(f"{item.unit} {item.target}: {apart}, {status}")
+        status = item.status_a if item.status_a == item.status_b else f"{item.status_a} there, {item.status_b} again"
+        print(printable(f"{item.unit} {item.target}: {apart}, {status}"))
     other = sum(len(item.other_bytes) for item in done)
     files = sum(len(item.step.generated) for item in done)
     print(f"files with the same bytes: {files - other} of {files}")
     print(DISCLAIMER)
+    for name in left:
+        print(printable(f"not derived again: {name}"))
     if not found:
-        print("NO TARGET was derived again" + (": the stages that were run write none" if done else ""))
+        print("NO TARGET was derived again: the runs that were replayed write none")
         return 1 if other else 0
-    agree = all(item.within(tolerance_mm) for item in found)
+    agree = all(item.within(tolerance_mm) for item in found) and not left
     print(f"{'REPRODUCED' if agree else 'NOT REPRODUCED'} (tolerance {tolerance_mm:g} mm)")
     return 0 if agree else 1

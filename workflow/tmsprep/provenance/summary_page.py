@@ -11,13 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tmsprep.files import atomic, read_json, read_tsv
+from tmsprep.files import read_tsv
 from tmsprep.provenance.bidsprov import Records, label_of
 from tmsprep.provenance.datasets import Dataset
 from tmsprep.provenance.graph_picture import Box, draw
 from tmsprep.provenance.lineage import SHARED, File, Lineage, Step
 from tmsprep.provenance.record import UNLINKED
-from tmsprep.report.page import Table, render
+from tmsprep.report.page import Table, number, render
 
 NAME = "summary.html"
 ONE_PAGE = 50
@@ -48,42 +48,38 @@ class Person:
     entries: tuple[Entry, ...]
 
 
-def write_summary(lineage: Lineage) -> list[Path]:
-    """Write the summary of a dataset with targets; nothing without one.
+def summary(lineage: Lineage) -> dict[Path, str]:
+    """Return the pages of a dataset with targets; nothing without one.
 
-    Returns
-    -------
-    list[Path]
-        The pages.
+    Raises
+    ------
+    InputError
+        A table of markers or the record of a run cannot be read.
     """
     dataset = lineage.main
     if dataset is None:
-        return []
+        return {}
     people = lineage.participants()
     folder = dataset.root / "prov"
     if len(people) <= ONE_PAGE:
-        return [_write(folder / NAME, lineage, dataset, people, {})]
+        return {folder / NAME: _page(lineage, dataset, people, {})}
     pages = {label: folder / f"prov-{label_of(label)}" / NAME for label in people}
     links = {label: page.relative_to(folder).as_posix() for label, page in pages.items()}
-    own = [_write(page, lineage, dataset, [label], {}) for label, page in pages.items()]
-    return [*own, _write(folder / NAME, lineage, dataset, [], links)]
+    own = {page: _page(lineage, dataset, [label], {}) for label, page in pages.items()}
+    return own | {folder / NAME: _page(lineage, dataset, [], links)}
 
 
-def _write(path: Path, lineage: Lineage, dataset: Dataset, people: Sequence[str], links: dict[str, str]) -> Path:
-    persons = [_person(lineage, dataset, label) for label in people]
-    text = render(
+def _page(lineage: Lineage, dataset: Dataset, people: Sequence[str], links: dict[str, str]) -> str:
+    return render(
         "summary.html.j2",
-        name=dataset.root.name,
-        people=persons,
+        name=dataset.name,
+        people=[_person(lineage, dataset, label) for label in people],
         links=links,
         runs=_runs(lineage),
         failures=_failures(lineage),
         activities=len(lineage.steps),
         shared=_shared(lineage),
     )
-    with atomic(path) as twin:
-        twin.write_text(text, encoding="utf-8")
-    return path
 
 
 # A participant
@@ -178,14 +174,17 @@ def _duration(content: Any) -> str:
 
 
 def _targets(dataset: Dataset, label: str) -> Table:
+    import numpy as np
+    import pandas as pd
+
     rows: list[tuple[str, ...]] = []
+    columns = [f"target_{axis}" for axis in "xyz"]
     for path in sorted((dataset.root / label).rglob(f"*{_MARKERS}")):
-        table = read_tsv(path, required=("target_id", "status", "target_x", "target_y", "target_z"))
+        table = read_tsv(path, required=("target_id", "status", *columns))
+        places = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
         unit = path.name.removesuffix(_MARKERS)
-        for _, row in table.iterrows():
-            place = [row["target_x"], row["target_y"], row["target_z"]]
-            known = all(value == value for value in place)  # NaN is not equal to itself  # noqa: PLR0124
-            text = ", ".join(f"{value:.1f}" for value in place) if known else "none"
+        for place, (_, row) in zip(places, table.iterrows(), strict=True):
+            text = ", ".join(number(value) for value in place) if np.isfinite(place).all() else "none"
             rows.append((unit, str(row["target_id"]), text, str(row["status"])))
     return Table(("Target file", "Site", "In the cortex: x, y, z (T1w scanner RAS, mm)", "Status"), tuple(rows))
 
@@ -204,7 +203,7 @@ def _shared(lineage: Lineage) -> Table:
 
 def _runs(lineage: Lineage) -> Table:
     head = ("Run", "Started (UTC)", "Ended (UTC)", "Exit status", "Command", "Configuration, sha256", "Source code")
-    rows = [_run(read_json(path)) for path in lineage.workflow_runs()]
+    rows = [_run(content) for content in lineage.workflow_runs().values()]
     return Table(head, tuple(rows))
 
 
@@ -223,7 +222,7 @@ def _run(content: dict[str, Any]) -> tuple[str, ...]:
 
 def _failures(lineage: Lineage) -> Table:
     rows = [
-        (content["Stage"], content["EndedAtTime"], content["Error"], content["Command"])
-        for content in (read_json(path) for path in lineage.failures())
+        (content["Stage"], content["EndedAtTime"], str(content.get("Error", "not recorded")), content["Command"])
+        for content in lineage.failures()
     ]
     return Table(("Stage", "Ended (UTC)", "Kind of error", "Command"), tuple(rows))

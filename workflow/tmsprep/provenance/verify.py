@@ -11,8 +11,12 @@ from tmsprep.errors import InputError
 from tmsprep.files import sha256
 from tmsprep.provenance.activity import FOLDER
 from tmsprep.provenance.agreement import disagreements
-from tmsprep.provenance.datasets import Activity, Dataset, find_datasets
+from tmsprep.provenance.datasets import DESCRIPTION, Activity, Dataset, Item, candidates, find_datasets, lacks
 from tmsprep.provenance.lineage import Lineage
+from tmsprep.stages import STAGES
+
+_LINKS_ONLY = frozenset({"link-preprocessed"})
+"""Stages whose outputs are links: who wrote the file is another stage."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +58,24 @@ def verify(folder: Path, raw: Path | None = None) -> Verification:
         There are no records.
     """
     datasets = find_datasets(folder)
+    problems = [Problem(what, item.name) for item in candidates(folder) if (what := lacks(item))]
     activities: list[Activity] = []
-    problems: list[Problem] = []
     for dataset in datasets:
-        try:
-            activities += dataset.activities()
-        except InputError as error:
-            problems.append(Problem(error.what, str(error.where)))
+        for path in dataset.records():
+            try:
+                activities.append(dataset.activity(path))
+            except InputError as error:
+                problems.append(Problem(f"cannot be used: {error.what}", f"{dataset.name}/{FOLDER.as_posix()}/{path.name}"))
+    readable = not problems
     check = _Check(datasets, activities, raw)
-    problems += [*check.outputs(), *check.inputs(), *check.without_record()]
-    if len(activities) == len(list(_records(datasets))):  # all could be read
-        problems += [Problem(what, check.name(path)) for what, path in disagreements(Lineage(folder))]
+    problems += [*check.links(), *check.outputs(), *check.inputs(), *check.writers(), *check.without_record()]
+    try:
+        lineage = Lineage.of(datasets, activities)
+        if readable:
+            problems += [Problem(what, where) for what, where in disagreements(lineage)]
+    except InputError as error:
+        problems.append(Problem(error.what, str(error.where)))
     return Verification(len(activities), len(check.covered), tuple(_unique(problems)), tuple(sorted(check.unlocated)))
-
-
-def _records(datasets: Iterable[Dataset]) -> Iterator[Path]:
-    for dataset in datasets:
-        yield from (dataset.root / FOLDER).glob("*.json")
 
 
 def _unique(problems: Iterable[Problem]) -> list[Problem]:
@@ -89,25 +94,49 @@ class _Check:
         self.covered: set[Path] = set()
         self.unlocated: set[str] = set()
 
+    def links(self) -> Iterator[Problem]:
+        """Every dataset beside this one that it is linked to is there."""
+        for dataset in self.datasets:
+            where = f"{dataset.name}/{DESCRIPTION}"
+            try:
+                for name, root in dataset.links.items():
+                    if root.parent == dataset.root.parent and not root.is_dir():
+                        yield Problem(f"links to the dataset {name!r}, which is not there", where)
+            except (InputError, OSError, ValueError, RuntimeError) as error:
+                what = error.what if isinstance(error, InputError) else f"its links cannot be followed ({error})"
+                yield Problem(what, where)
+
+    def _located(self, activity: Activity, item: Item) -> Path | Problem | None:
+        """Return where a file is, None where only its checksum is known, or why neither can be told."""
+        try:
+            path = activity.dataset.locate(item.uri, self.raw)
+            return path if path is None else path.parent.resolve() / path.name
+        except (InputError, OSError, ValueError, RuntimeError) as error:
+            what = error.what if isinstance(error, InputError) else f"{item.uri!r} cannot be followed ({error})"
+            return Problem(what, self.name(activity.path))
+
     def outputs(self) -> Iterator[Problem]:
         """Every recorded output is there and has its checksum."""
         for activity in self.activities:
             for item in activity.generated:
-                path = activity.dataset.locate(item.uri, self.raw)
-                if path is None:
-                    continue
-                self.covered.add(path.resolve())
-                if not path.is_file():
-                    yield Problem(f"is not there; stage {activity.stage} wrote it", self.name(path))
-                elif self.digest(path) != item.sha256:
-                    yield Problem(f"is not what stage {activity.stage} wrote: another checksum", self.name(path))
+                path = self._located(activity, item)
+                if isinstance(path, Problem):
+                    yield path
+                elif path is not None:
+                    self.covered.add(path)
+                    if not _is_file(path):
+                        yield Problem(f"is not there; stage {activity.stage} wrote it", self.name(path))
+                    elif self.digest(path) != item.sha256:
+                        yield Problem(f"is not what stage {activity.stage} wrote: another checksum", self.name(path))
 
     def inputs(self) -> Iterator[Problem]:
         """Every input came out of a recorded run, or is the linked file that it was."""
         for activity in self.activities:
             for item in activity.used:
-                path = activity.dataset.locate(item.uri, self.raw)
-                if path is not None and path.is_file():
+                path = self._located(activity, item)
+                if isinstance(path, Problem):
+                    yield path
+                elif path is not None and _is_file(path):
                     if self.digest(path) != item.sha256:
                         yield Problem(f"is not what stage {activity.stage} read: another checksum", self.name(path))
                     elif self._ours(path) and item.sha256 not in self.made:
@@ -120,22 +149,59 @@ class _Check:
                     else:
                         yield Problem(f"is not there; stage {activity.stage} read it", self.name(path))
 
+    def writers(self) -> Iterator[Problem]:
+        """Every run is of a stage that there is, and every output has one writer."""
+        writer: dict[Path, Activity] = {}
+        for activity in self.activities:
+            if activity.stage not in STAGES:
+                yield Problem(
+                    f"tells of a stage that this program does not have: {activity.stage}", self.name(activity.path)
+                )
+            if activity.stage in _LINKS_ONLY:
+                continue
+            for item in activity.generated:
+                path = self._located(activity, item)
+                if isinstance(path, Path):
+                    first = writer.setdefault(path, activity)
+                    if first is not activity:
+                        both = f"{first.path.name} and {activity.path.name}"
+                        yield Problem(f"has two records that say who wrote it: {both}", self.name(path))
+
     def without_record(self) -> Iterator[Problem]:
-        """Every file of the datasets is in a record."""
+        """Every file of the datasets is in a record, and none is a link that leads away."""
         for dataset in self.datasets:
             for path in dataset.files():
-                if path.resolve() not in self.covered:
-                    yield Problem("no record says who wrote it", self.name(path))
+                if path.parent.resolve() / path.name not in self.covered:
+                    left = path.name.startswith(".tmp-")
+                    what = "was left by a run that was killed: remove it" if left else "no record says who wrote it"
+                    yield Problem(what, self.name(path))
+                elif path.is_symlink() and not self._ours(path):
+                    yield Problem("is a link that leads out of the datasets", self.name(path))
 
     def _ours(self, path: Path) -> bool:
-        return any(path.resolve().is_relative_to(dataset.root) for dataset in self.datasets)
+        try:
+            return any(path.resolve().is_relative_to(dataset.root) for dataset in self.datasets)
+        except (OSError, RuntimeError):  # a link in a circle
+            return False
 
     def name(self, path: Path) -> str:
         """Return a file's name with its dataset's folder."""
         for dataset in self.datasets:
             if path.is_relative_to(dataset.root):
-                return f"{dataset.root.name}/{path.relative_to(dataset.root).as_posix()}"
+                return f"{dataset.name}/{path.relative_to(dataset.root).as_posix()}"
         return path.as_posix()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal: what is not printable is shown as an escape."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def command(derivatives: Path, *, raw: Path | None = None) -> int:
@@ -153,9 +219,9 @@ def command(derivatives: Path, *, raw: Path | None = None) -> int:
     """
     found = verify(derivatives, raw)
     for problem in found.problems:
-        print(problem)
+        print(printable(str(problem)))
     for uri in found.unlocated:
-        print(f"note: {uri}: outside the linked datasets, known by its checksum only")
+        print(printable(f"note: {uri}: outside the linked datasets, known by its checksum only"))
     if found.problems:
         print(f"NOT VERIFIED: {len(found.problems)} problem(s)")
         return 1
