@@ -21,7 +21,7 @@ from tmsprep.provenance.agreement import disagreements
 from tmsprep.provenance.bidsprov import records
 from tmsprep.provenance.graph_picture import Box, draw
 from tmsprep.provenance.lineage import SHARED, Lineage
-from tmsprep.provenance.publish import publish_provenance
+from tmsprep.provenance.publish import own_checksum, publish_provenance
 from tmsprep.provenance.summary_page import ONE_PAGE, summary
 from tmsprep.provenance.verify import printable, verify
 
@@ -180,6 +180,7 @@ def test_a_list_that_is_forged_with_its_file_is_told(output: Path) -> None:
     listed = output / "tmsprep/prov/published.json"
     content = json.loads(listed.read_text(encoding="utf-8"))
     content["Files"]["tmsprep/prov/prov-sub01/prov-sub01_ent.json"] = sha256(path)
+    content["SHA256"] = own_checksum(content)
     listed.write_text(json.dumps(content), encoding="utf-8")
     assert told(output) == {"tmsprep/prov/prov-sub01/prov-sub01_ent.json"}
 
@@ -217,16 +218,27 @@ def test_a_dataset_that_is_a_link_keeps_its_name(output: Path, tmp_path: Path) -
     assert tmp_path / "elsewhere" / "prov" / "summary.html" in publish_provenance(output)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"Used": "text"}, {"Used": ["x"]}, {"Used": [{"Id": "bids::x"}]}, {"Generated": [{"Id": 5, "SHA256": "0" * 64}]},
-        {"Used": [{"Id": "bids::x", "SHA256": ["0"]}]}, {"StartedAtTime": 5}, {"EndedAtTime": "noon"},
-        {"Software": ["numpy"]}, {"Software": {"numpy": 1}}, {"Environment": {}}, {"Source": []}, {"Container": {"Tag": 1}}, {"OwnRecord": "x"},
-        {"Stage": "../x"}, {"Used": [{"Id": "bids::" + "x" * 2000, "SHA256": "0" * 64}]},
-        {"Used": [{"Id": "bids::\0", "SHA256": "0" * 64}]},
-    ],
-)  # fmt: skip
+WRONG_FORMS: list[dict[str, Any]] = [
+    {"Used": "text"},
+    {"Used": ["x"]},
+    {"Used": [{"Id": "bids::x"}]},
+    {"Used": [{"Id": "bids::x", "SHA256": ["0"]}]},
+    {"Used": [{"Id": "bids::" + "x" * 2000, "SHA256": "0" * 64}]},
+    {"Used": [{"Id": "bids::\0", "SHA256": "0" * 64}]},
+    {"Generated": [{"Id": 5, "SHA256": "0" * 64}]},
+    {"StartedAtTime": 5},
+    {"EndedAtTime": "noon"},
+    {"Software": ["numpy"]},
+    {"Software": {"numpy": 1}},
+    {"Environment": {}},
+    {"Source": []},
+    {"Container": {"Tag": 1}},
+    {"OwnRecord": "x"},
+    {"Stage": "../x"},
+]
+
+
+@pytest.mark.parametrize("change", WRONG_FORMS)
 def test_a_record_of_the_wrong_form_is_one_problem_and_no_traceback(output: Path, change: dict[str, Any]) -> None:
     publish_provenance(output)
     path = next(output.glob("tmsprep/prov/activities/group__*"))

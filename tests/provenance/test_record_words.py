@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmsprep.provenance import machine
-from tmsprep.provenance.record import StageRun, bids_uri, command_line, dataset_root
+from tmsprep.provenance.record import StageRun, bids_uri, command_line, dataset_root, without_folders
 
 
 @pytest.fixture
@@ -52,7 +52,21 @@ def test_options_are_written_as_the_command_line_takes_them(dataset: Path) -> No
 def test_any_text_comes_back_from_a_recorded_command(text: str) -> None:
     line = command_line(StageRun("any", {"word": text}, {}, {}, 0.0, 1.0), Path("/nowhere/x.json"))
     last = shlex.split(line)[-1]
-    assert last.removeprefix("--word=") == text
+    assert last.removeprefix("--word=") == without_folders(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("--bids-filter-file /home/alice/f.json --x 1", "--bids-filter-file f.json --x 1"),
+        ("data=['/tmp/a b/c.nii.gz']", "data=['/tmp/a b/c.nii.gz']".replace("/tmp/", "")),
+        ("bids:raw:sub-01/anat/x.nii.gz", "bids:raw:sub-01/anat/x.nii.gz"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
+        ("1/2, and/or", "1/2, and/or"),
+    ],
+)
+def test_absolute_folders_are_cut_out_of_texts(text: str, kept: str) -> None:
+    assert without_folders(text) == kept
 
 
 def test_places_are_named_from_the_dataset_that_sees_them(dataset: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Session:
         try:
             publish_provenance(self.options.output_dir)
             console.print(f"Provenance: {self.study.tmsprep / 'prov' / 'summary.html'}")
-        except TmsprepError as error:
+        except Exception as error:
             console.print(Text(f"Provenance could not be summed up: {error}", style="yellow"))
 
     def _announce_fmriprep(self, console: Console) -> None:

@@ -178,11 +178,11 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
     signature = Signature.of(function)
     inputs = {key: paths_of(arguments.get(key)) for key in signature.inputs}
     outputs = {key: paths_of(arguments.get(key)) for key in signature.outputs}
-    _require_inputs(inputs)
     twins = {path: temporary_twin(path) for paths in outputs.values() for path in paths}
     sidecars: dict[Path, Path] = {}
     started = time.time()
     try:
+        _require_inputs(inputs)
         for path in (path for key in signature.maybe for path in outputs[key]):
             _remove_earlier(path, sidecar_path(path))
         for path in twins:

@@ -21,6 +21,7 @@ import pandas as pd
 
 from tmsprep.errors import ProcessingError
 from tmsprep.files import read_json, read_tsv, write_json
+from tmsprep.provenance.record import without_folders
 
 _LOGGER = "GENERAL"
 _ICA_LINE = re.compile(r"ICA with random seed (\d+) (converged in|failed to converge after) (\d+) iterations")
@@ -40,8 +41,6 @@ _ACCOUNTS = {
     "report": "report.txt",
 }
 _FROM_SETS = ("used_metrics", "used_cross_component_metrics")
-_FOLDERS = re.compile(r"(?<![\w.])/(?:[^/'\",\])]+/)*")
-"""The folders of an absolute path."""
 _CROSS_METRICS = "desc-ICACrossComponent_metrics.json"
 
 
@@ -209,7 +208,7 @@ def own_record(folder: Path) -> dict[str, Any]:
     description = folder / "dataset_description.json"
     maker = next(iter(read_json(description).get("GeneratedBy", [])), {}) if description.is_file() else {}
     found = {key: maker[key] for key in ("Name", "Version", "CodeURL", "Python_Libraries") if key in maker}
-    command = _FOLDERS.sub("", str(maker.get("Command", "")))
+    command = without_folders(str(maker.get("Command", "")))
     return found | ({"Command": command} if command else {})
 
 

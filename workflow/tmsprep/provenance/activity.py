@@ -85,7 +85,7 @@ def write_failure(run: StageRun, error: BaseException) -> None:
     if path is None:
         return
     kind = type(error).__name__ if isinstance(error, TmsprepError) else f"{type(error).__name__} (a defect of this program)"
-    with suppress(OSError):  # the error itself is what counts
+    with suppress(Exception):  # the stage's own error is what counts
         _write(path, _content(run, path, []) | {"ExitStatus": 1, "Error": kind}, {})
 
 

@@ -12,7 +12,7 @@ from tmsprep.provenance import machine
 from tmsprep.provenance.activity import RUNS
 from tmsprep.provenance.bidsprov import FOLDER
 from tmsprep.provenance.lineage import Lineage, Step
-from tmsprep.provenance.publish import LIST, from_records, name_of
+from tmsprep.provenance.publish import LIST, from_records, name_of, own_checksum
 
 _AGAIN = "`tmsprep provenance` makes it anew, once you know why"
 
@@ -30,9 +30,16 @@ def disagreements(lineage: Lineage) -> Iterator[tuple[str, str]]:
         listed = read_json(main.root / LIST)
         files, source = listed["Files"], listed["MadeBy"]["Source"]
         digests = {str(name): str(digest) for name, digest in files.items()}
+        intact = listed["SHA256"] == own_checksum(listed)
     except (InputError, KeyError, TypeError, AttributeError):
         yield (
             f"is not there or not readable: nothing says what was made of the records; {_AGAIN}",
+            f"{main.name}/{LIST.as_posix()}",
+        )
+        return
+    if not intact:
+        yield (
+            f"is not as it was written: it says which files were made of the records; {_AGAIN}",
             f"{main.name}/{LIST.as_posix()}",
         )
         return

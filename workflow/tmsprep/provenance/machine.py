@@ -110,7 +110,7 @@ def container(root: Path = Path("/")) -> dict[str, str]:
         found = {"Type": "apptainer", "Image": Path(image).name}
     if named:
         name, _, digest = named.partition("@")
-        found |= {"Image": name, "Digest": digest}
+        found |= {"Image": Path(name).name if name.startswith("/") else name, "Digest": digest}
     return {key: value for key, value in found.items() if value}
 
 

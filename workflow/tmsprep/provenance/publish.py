@@ -7,6 +7,7 @@ and says which version of the code made them; `verify` holds them to it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,13 @@ def _list(lineage: Lineage, texts: dict[Path, str]) -> dict[str, Any]:
     digests = {name_of(lineage, path): hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
     runs = sorted((lineage.main.root / RUNS).glob("*.json")) if lineage.main else []
     digests |= {name_of(lineage, path): sha256(path) for path in runs}
-    return {"MadeBy": {"tmsprep": __version__, "Source": dict(machine.source())["SHA256"]}, "Files": digests}
+    content = {"MadeBy": {"tmsprep": __version__, "Source": dict(machine.source())["SHA256"]}, "Files": digests}
+    return content | {"SHA256": own_checksum(content)}
+
+
+def own_checksum(content: Mapping[str, Any]) -> str:
+    """Return the checksum of a list of files, without the checksum in it."""
+    return hashlib.sha256(json_text({key: content[key] for key in ("MadeBy", "Files")}).encode()).hexdigest()
 
 
 def name_of(lineage: Lineage, path: Path) -> str:

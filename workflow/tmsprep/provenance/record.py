@@ -7,6 +7,7 @@ and holds no clock.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ UNLINKED = "unlinked"
 """Prefix of files outside every linked dataset: known by name and checksum only."""
 _CLOSED = (".mrk.json", "_decision_tree.json")
 """JSON whose schema is another program's: nothing is added."""
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^/\s'\",\])]+/)+")
+"""The folders of an absolute path in a text."""
 _SIDECAR_ENDINGS = (".nii.gz", ".nii", ".tsv", ".h5", ".txt", ".surf.gii")
 
 
@@ -165,10 +168,17 @@ def _option(name: str, value: Any, seen_from: Path) -> list[str]:
     if isinstance(value, bool):
         return [name if value else name.replace("--", "--no-", 1)]
     if isinstance(value, str) and value.startswith("-"):  # else taken for an option
-        return [f"{name}={value}"]
+        return [f"{name}={without_folders(value)}"]
     values = value if isinstance(value, (list, tuple)) else [value]
+    if name == "--link":  # NAME=PATH of a dataset; the way to it may name a user
+        values = [f"{item.partition('=')[0]}=bids:{item.partition('=')[0]}:" for item in values]
     return [name, *(bids_uri(item, seen_from) if isinstance(item, Path) else _word(item) for item in values)]
 
 
+def without_folders(text: str) -> str:
+    """Cut absolute paths in a text to their last part: they may name a user or a machine."""
+    return _FOLDERS.sub("", text)
+
+
 def _word(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return without_folders(value) if isinstance(value, str) else json.dumps(value)

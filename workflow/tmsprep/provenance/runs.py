@@ -19,6 +19,7 @@ from tmsprep.files import atomic, sha256, write_json
 from tmsprep.options import Options, to_mapping
 from tmsprep.provenance import machine
 from tmsprep.provenance.activity import RUN_VARIABLE, RUNS, iso_time
+from tmsprep.provenance.record import without_folders
 
 _FOLDERS = ("bids_dir", "output_dir", "work_dir", "templateflow_home")
 """Where things are, which no result depends on."""
@@ -101,7 +102,7 @@ def _plain(value: Any) -> Any:
     name, separator, place = value.rpartition("=")  # fmriprep=PATH
     path = Path(place)
     if not path.is_absolute():
-        return value
+        return without_folders(value)
     with suppress(OSError):
         if path.is_file():
             return {"Name": name + separator + path.name, "SHA256": sha256(path)}
