@@ -20,6 +20,7 @@ SUBCOMMANDS: dict[str, str] = {
     "verify": "tmsprep.provenance.verify:command",
     "replay": "tmsprep.provenance.replay:command",
     "provenance": "tmsprep.provenance.publish:command",
+    "handoff": "tmsprep.trial.handoff:command",
     "lock": "tmsprep.provenance.lock:command",
     "compare": "tmsprep.provenance.compare:command",
 }
