@@ -50,7 +50,7 @@ def run_app(words: Sequence[str]) -> int:
         help=f"From a BIDS dataset to an individual TMS target. {DISCLAIMER}\n\n"
         "What follows `--` goes to Snakemake. Other commands: `tmsprep beamf3`, `tmsprep simulate`, "
         "`tmsprep circuits`, `tmsprep images`, `tmsprep verify`, `tmsprep replay`, `tmsprep compare`, "
-        "`tmsprep lock`, `tmsprep provenance`, `tmsprep stage`.",
+        "`tmsprep lock`, `tmsprep provenance`, `tmsprep handoff`, `tmsprep stage`.",
         default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
         result_action="return_value",
     )
