@@ -161,6 +161,17 @@ def test_another_t1w_cannot_be_compared(whole: Finished, copy: Path) -> None:
     assert compare(whole.output_dir, copy).differences == ()
 
 
+def test_a_sidecar_names_the_programs_that_made_the_file(whole: Finished) -> None:
+    def makers(name: str) -> list[str]:
+        content = json.loads((whole.output_dir / name).read_text(encoding="utf-8"))
+        return [item["Name"] for item in content["GeneratedBy"]]
+
+    assert makers("tmsprep-builtin/sub-01/anat/sub-01_desc-preproc_T1w.json") == ["tmsprep", "niimath", "antspyx"]
+    assert makers("tmsprep-builtin/sub-01/func/sub-01_task-rest_desc-hmc_boldref.json") == ["tmsprep", "niimath"]
+    assert makers("tedana/sub-01/func/sub-01_task-rest_desc-denoised_bold.json") == ["tmsprep", "tedana"]
+    assert makers(TARGET) == ["tmsprep"]
+
+
 # What is made of the records
 
 

@@ -28,7 +28,7 @@ _LIBRARIES = {
     "tedana": "tedana",
     "scikit-learn": "sklearn",
     "scikit-image": "skimage",
-    "niimath": "niimath",
+    "niimath": "tmsprep.interfaces.niimath tmsprep.interfaces.niimath_bold",  # a program, started through these
     "potpourri3d": "potpourri3d",
     "templateflow": "templateflow",
     "nipype": "nipype",
@@ -36,7 +36,7 @@ _LIBRARIES = {
     "matplotlib": "matplotlib",
     "snakemake": "snakemake",
 }
-"""Distributions on which a number may depend, and the module that shows that one was used."""
+"""Distributions on which a number may depend, and the modules that show that one was used."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 _GIT_SECONDS = 10
 
@@ -45,6 +45,16 @@ def software() -> dict[str, str]:
     """Return the versions of this program, of Python, and of the libraries that this process has loaded."""
     names = ["tmsprep", "python", *(name for name, module in _LIBRARIES.items() if module in sys.modules)]
     return {name: number for name in names if (number := installed(name))}
+
+
+def _loaded(modules: str) -> bool:
+    return any(module in sys.modules for module in modules.split())
+
+
+def programs() -> list[dict[str, str]]:
+    """Return what made a stage's outputs, for ``GeneratedBy``: this program, then those whose methods it used."""
+    used = software()
+    return [{"Name": name, "Version": used[name]} for name in ("tmsprep", "tedana", "niimath", "antspyx") if name in used]
 
 
 def installed(name: str) -> str | None:

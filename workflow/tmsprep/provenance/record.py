@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tmsprep import __version__
 from tmsprep.files import read_json, sha256, temporary_twin, write_json
+from tmsprep.provenance import machine
 
 UNLINKED = "unlinked"
 """Prefix of files outside every linked dataset: known by name and checksum only."""
@@ -149,7 +149,7 @@ def _provenance(run: StageRun, path: Path) -> dict[str, Any]:
         "Sources": [bids_uri(source, path) for source in sources],
         "SourcesSHA256": [run.digest(source) for source in sources],
         "Command": command_line(run, path),
-        "GeneratedBy": [{"Name": "tmsprep", "Version": __version__}],
+        "GeneratedBy": machine.programs(),
     }
 
 
