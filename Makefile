@@ -34,5 +34,8 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+docs:
+	.ci/docs.sh
+
 clean:
 	rm -rf example_output .pytest_cache .ruff_cache .hypothesis

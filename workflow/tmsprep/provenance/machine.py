@@ -43,7 +43,7 @@ _GIT_SECONDS = 10
 
 def software() -> dict[str, str]:
     """Return the versions of this program, of Python, and of the libraries that this process has loaded."""
-    names = ["tmsprep", "python", *(name for name, module in _LIBRARIES.items() if module in sys.modules)]
+    names = ["tmsprep", "python", *(name for name, modules in _LIBRARIES.items() if _loaded(modules))]
     return {name: number for name in names if (number := installed(name))}
 
 
