@@ -44,7 +44,8 @@ def reference_text() -> str:
         choices = f" One of {', '.join(f'`{item}`' for item in schema['enum'])}." if "enum" in schema else ""
         shown = name if name in {"bids_dir", "output_dir"} else "--" + name.replace("_", "-")
         default = f"`{_default(schema)}`" if "default" in schema else ""
-        lines.append(f"| `{shown}` | {default} | {schema['description']}{choices} |")
+        words = " ".join(schema["description"].split())  # a table's row is one line
+        lines.append(f"| `{shown}` | {default} | {words}{choices} |")
     lines += [
         "",
         "Only on the command line, because results do not depend on them: `--nprocs` (cores), `--mem-mb` (memory),",

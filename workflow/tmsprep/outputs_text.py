@@ -225,9 +225,11 @@ def reference_text() -> str:
         f"| `tmsprep/{RUNS.as_posix()}/` | one record for each call of the program |",
         f"| `tmsprep/{LIST.as_posix()}` | what was made of the records, with checksums |",
         "| `tmsprep/prov/summary.html` | the way from raw scans to the target, as a picture |",
-        "| `*/prov/prov-*/` | the records as BIDS-Prov files |",
+        "| `*/prov/prov-*/`, `*/prov/provenance.*` | the records as BIDS-Prov files |",
+        "| `tmsprep/prov/workflow/` | the workflow's Snakefile and rules |",
         "| `tmsprep/ro-crate-metadata.json` | the run as a Workflow Run RO-Crate |",
         "| `tmsprep/logs/`, `tmsprep/benchmarks/` | what each stage printed; its time and memory |",
+        f"| `{WORK}/plan.json`, `{WORK}/options.yaml` | the plan and the options that the workflow works from |",
         "| `SHA256SUMS` | checksums of all files; written by `tmsprep lock` only |",
     ]
     return "\n".join(lines) + "\n"

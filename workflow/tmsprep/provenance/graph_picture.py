@@ -110,7 +110,7 @@ def _node(box: Box, x: float, y: float) -> str:
         f'<a href="#{escape(box.anchor)}" aria-label="{label}">'
         f'<rect class="node" x="{x:.1f}" y="{y:.1f}" width="{_WIDTH}" height="{_HEIGHT}" rx="6"{broken}/>'
         f'<text x="{centre:.1f}" y="{y + 17:.1f}" text-anchor="middle" font-size="13" font-weight="600">'
-        f"{escape(_short(box.title))}</text>"
+        f"{escape(_short(box.title))}</text> "  # the space keeps the two apart when they are read out
         f'<text x="{centre:.1f}" y="{y + 32:.1f}" text-anchor="middle" font-size="11">{escape(_short(box.line, 24))}</text>'
         f"<title>{label}</title></a>"
     )
