@@ -6,6 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +31,15 @@ def run_with(dataset: Path, **arguments: object) -> str:
 
 def test_options_are_written_as_the_command_line_takes_them(dataset: Path) -> None:
     text = run_with(
-        dataset, on=True, off_now=False, nothing=None, empty=[], words="two words", dash="--fd 0.4", number=0.3, many=[1, 2]
+        dataset,
+        on=True,
+        off_now=False,
+        nothing=None,
+        empty=[],
+        words="two words",
+        dash="--fd 0.4",
+        number=np.float64(0.3),
+        many=[1, 2],
     )
     words = shlex.split(text)
     assert words[:3] == ["tmsprep", "stage", "any"]
@@ -109,8 +118,6 @@ def test_the_source_code_is_known_by_its_checksum_and_commit() -> None:
 
 
 def test_software_is_what_was_loaded() -> None:
-    import numpy as np
-
     found = machine.software()
     assert found["numpy"] == np.__version__
     assert set(found) <= {"tmsprep", "python", *machine._LIBRARIES}

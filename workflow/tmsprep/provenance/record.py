@@ -163,7 +163,7 @@ def command_line(run: StageRun, seen_from: Path) -> str:
 
 def _option(name: str, value: Any, seen_from: Path) -> list[str]:
     """Return an option's words as the command line takes them; none for what was not given."""
-    if value is None or value in ([], ()):
+    if value is None or (isinstance(value, (list, tuple)) and not value):
         return []
     if isinstance(value, bool):
         return [name if value else name.replace("--", "--no-", 1)]
