@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=()
-command -v chromium >/dev/null || packages+=(chromium)
+command -v chromium >/dev/null || packages+=(chromium fonts-dejavu-core)
 command -v npm >/dev/null || packages+=(nodejs npm)
 if ((${#packages[@]})); then
     timeout 300 apt-get update -q
