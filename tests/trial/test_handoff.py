@@ -247,6 +247,8 @@ def test_places_that_would_unblind_or_overwrite_are_refused(small: tuple[Path, P
         ("participant_id\ttarget_id\nsub-01\tcircuit\n01\tbeamF3\n", "more than once"),
         ("participant_id\ttarget_id\nsub-01\tn/a\n", "lacks"),
         ("participant_id\ttarget_id\n", "nobody"),
+        ("participant_id\ttarget_id\nsub-../../x\tcircuit\n", "no BIDS label"),
+        ("participant_id\tsession_id\ttarget_id\nsub-01\tses-*\tcircuit\n", "no BIDS label"),
     ],
 )
 def test_a_bad_allocation_is_refused(small: tuple[Path, Path], text: str, words: str) -> None:

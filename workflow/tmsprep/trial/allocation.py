@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tmsprep.errors import InputError
 from tmsprep.files import read_tsv
 
 _SESSION = "session_id"
+_LABEL = re.compile(r"[0-9A-Za-z+]+")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ def _line(row: pd.Series, path: Path) -> Allocated:
     if not isinstance(participant, str) or not isinstance(target, str):
         raise InputError("a line lacks its participant or its target", where=path, expected="no empty cells")
     session = values.get(_SESSION)
+    names = (participant.removeprefix("sub-"), session.removeprefix("ses-") if isinstance(session, str) else "1")
+    if not all(_LABEL.fullmatch(name) for name in names):  # it becomes a folder's name
+        raise InputError(f"{participant!r}, {session!r}: no BIDS label", where=path, expected="letters and digits")
     return Allocated(
         "sub-" + participant.removeprefix("sub-"),
         "ses-" + session.removeprefix("ses-") if isinstance(session, str) else None,

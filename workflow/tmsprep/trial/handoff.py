@@ -20,8 +20,9 @@ from tmsprep.files import read_json, read_tsv, sha256, write_tsv
 from tmsprep.navigate.formats.image import NavigatorImage
 from tmsprep.navigate.formats.site import CoilSite
 from tmsprep.options import NavigatorForm
+from tmsprep.provenance.compare import beside, image_sha256
 from tmsprep.provenance.datasets import Dataset
-from tmsprep.provenance.lineage import Lineage
+from tmsprep.provenance.lineage import File, Lineage
 from tmsprep.records import Status
 from tmsprep.trial.allocation import Allocated, read_allocation
 from tmsprep.trial.audit import audit as audit_packages
@@ -96,26 +97,19 @@ def _markers_of(main: Dataset, item: Allocated) -> Path:
 
 def _require_recorded(lineage: Lineage, main: Dataset, path: Path) -> None:
     """Refuse a table that was edited after it was derived."""
-    relative = path.relative_to(main.root).as_posix()
-    digests = {
-        file.sha256
-        for step in lineage.steps
-        for file in step.generated
-        if (file.dataset, file.path) == (main.name, relative)
-    }
-    if sha256(path) not in digests:
+    file = File(main.name, path.relative_to(main.root).as_posix(), sha256(path))
+    step = lineage.writer(file)
+    if step is None or file not in step.generated:
         raise InputError("it is not the file that its record tells of", where=path.name, action="tmsprep verify")
 
 
 def _image(main: Dataset, markers: Path, raw: Path | None, form: NavigatorForm) -> NavigatorImage:
-    path = markers.with_name(markers.name.removesuffix(_MARKERS) + "_coordsystem.json")
-    content = read_json(path)
-    uri = str(content.get("IntendedFor"))
+    uri = str(read_json(beside(markers, "_coordsystem.json")).get("IntendedFor"))
     image = main.locate(uri, raw)
     if image is None or not image.is_file():
         raise InputError("the T1w image is not there", where=uri, action="give the raw dataset with --raw")
     loaded = NavigatorImage.load(image, uri, form)
-    if loaded.sha256 != dict(content.get("AssociatedImage", {})).get("SHA256"):
+    if loaded.sha256 != image_sha256(markers):
         raise InputError("the T1w image is not the one that the target was derived on: another checksum", where=uri)
     return loaded
 
