@@ -92,6 +92,41 @@ def make_participant(
     return simulate(request, files)
 
 
+def add_participant(
+    folder: Path, label: str, *, site: str, size: NDArray[np.float64], protocol: Protocol, mean_fd_mm: float, seed: int
+) -> Participant:
+    """Add a participant to a dataset: the tiny head, `size` times as large along x, y and z, with a target of its own."""
+    anatomy = folder.parent / f"{folder.name}-anatomy"
+    files = _resized(anatomy_files(anatomy), anatomy / label, size)
+    request = Request(
+        out=folder,
+        label=label,
+        site=site,
+        sessions=(None,),
+        task="rest",
+        protocol=protocol,
+        circuit="example",
+        search_mask="dlpfc-spheres",
+        conditions=Conditions(mean_fd_mm=mean_fd_mm, distorted=False, non_steady_volumes=0, surround_mm=9.0),
+        field_map="none",
+        fiducials=None,
+        seed=seed,
+        fine_mm=3.0,
+    )
+    return simulate(request, files)
+
+
+def _resized(files: AnatomyFiles, folder: Path, size: NDArray[np.float64]) -> AnatomyFiles:
+    folder.mkdir(parents=True)
+    scaled = np.diag([*size, 1.0])
+    images = {name: folder / f"{name}.nii.gz" for name in ("t1w", "gm", "wm", "csf")}
+    for name, path in images.items():
+        image = load_nifti(getattr(files, name))
+        save_nifti(path, np.asanyarray(image.dataobj), scaled @ image.affine, xform_code=1)
+    save_itk_affines(folder / "to_mni.txt", [scaled @ T1W_FROM_MNI])
+    return AnatomyFiles(**images, t1w_to_mni=folder / "to_mni.txt")
+
+
 def anatomy_files(folder: Path) -> AnatomyFiles:
     """Write the head at 2 mm with rough tissue maps, once."""
     t1w_path, gm, wm, csf = (folder / f"{name}.nii.gz" for name in ("t1w", "gm", "wm", "csf"))

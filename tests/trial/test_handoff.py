@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.trial.fingerprints import package_fingerprint, site_in, telling
 from tests.trial.made_up_trial import allocate, make_trial
 from tmsprep.errors import TmsprepError
 from tmsprep.files import read_tsv, sha256
 from tmsprep.navigate.formats.site import CoilSite
-from tmsprep.spaces import Array
 from tmsprep.trial.audit import audit
 from tmsprep.trial.handoff import command
 from tmsprep.trial.neutral import AIM_DEPTH_MM, LARGEST_SHIFT_MM, neutral_site
@@ -22,7 +21,6 @@ from tmsprep.trial.package import Navigator
 
 PARTICIPANTS = 40
 STOPPED = (4, 11)
-NUMBER = re.compile(r"[+-]?\d+\.\d+")
 
 
 class Trial:
@@ -51,14 +49,6 @@ def small(tmp_path: Path) -> tuple[Path, Path]:
 
 def given(trial: Trial) -> list[Path]:
     return sorted(path for path in trial.to.iterdir() if not list(path.glob("*_stop.pdf")))
-
-
-def site_in(package: Path) -> tuple[Array, Array]:
-    """Read a package's navigator file with a reader of its own: place on the scalp and rotation, SimNIBS's axes."""
-    [path] = package.glob("*brainsight.txt")
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    numbers = np.array([float(word) for word in rows[0][1:]])
-    return numbers[:3], numbers[3:].reshape(3, 3).T @ np.diag([-1.0, 1.0, -1.0])
 
 
 def test_everyone_has_a_package_or_a_stop(trial: Trial) -> None:
@@ -108,33 +98,11 @@ def test_only_the_owner_reads_the_key_and_it_names_every_package(trial: Trial) -
 # Blinding
 
 
-def features(package: Path, entry_too: bool) -> list[float]:
-    """Return what a technician could measure of a package beside the place: sizes, dates, counts, digits."""
-    values: list[float] = []
-    for path in sorted(package.iterdir()):
-        content = path.read_bytes()
-        stat = path.stat()
-        text = content.decode("latin-1")
-        values += [stat.st_size, stat.st_mtime, stat.st_mode, len(content.rstrip()) // 4096, text.count("\n") % 1000]
-        decimals = [len(word.partition(".")[2]) for word in NUMBER.findall(text)]
-        values += [float(np.sum(decimals)), float(np.max(decimals, initial=0)), float(len(decimals))]
-    entry, rotation = site_in(package)
-    values += [float(value) for value in np.abs(entry - np.round(entry))]  # the lattice of voxels and vertices
-    values += [float(value % 0.01) for value in np.abs(np.round(rotation, 6)).ravel()] if entry_too else []
-    return values
-
-
 @pytest.mark.parametrize("entry_too", [False, True])
 def test_a_classifier_cannot_tell_the_arms_apart(trial: Trial, entry_too: bool) -> None:
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.model_selection import StratifiedKFold, permutation_test_score
-
     packages = given(trial)
-    data = np.array([features(package, entry_too) for package in packages])
-    arms = np.array([trial.arms[package.name] for package in packages])
-    forest = RandomForestClassifier(n_estimators=15, random_state=1)
-    folds = StratifiedKFold(5, shuffle=True, random_state=1)
-    score, _, p = permutation_test_score(forest, data, arms, cv=folds, n_permutations=24, random_state=1)
+    data = np.array([package_fingerprint(package, entry_too) for package in packages])
+    score, p = telling(data, np.array([trial.arms[package.name] for package in packages]))
     assert p > 0.05, score
 
 
