@@ -5,9 +5,9 @@
 40 participants (--quick: 6) with known true targets: the tests' tiny head, its size varied a few per cent along each axis,
 short multi-echo runs, sites that differ in head movement and noise, a few people who move so much that the program should
 abstain. Then what a trial does: `tmsprep BIDS OUT participant group`, an allocation (half of each site to each arm, made
-here, not by the program), `tmsprep handoff`. A classifier is asked to tell the arms apart by the packages, and, to show that it
-could, by the markers tables that the packages were made of. With --folder the trial is kept there and what is done of it is
-not done again; without, it takes more than an hour on two cores.
+here, not by the program), `tmsprep handoff`. A classifier is asked to tell the arms apart by the packages, and, to show that
+it could, by the markers tables that the packages were made of. With --folder the trial is kept there and what is done of it
+is not done again; without, it takes more than an hour on two cores.
 """
 
 from __future__ import annotations
