@@ -86,7 +86,7 @@ _COLLECT_STOPS = """window.stops = [...document.querySelectorAll('*')].filter(on
     const style = getComputedStyle(one);
     if (!one.getClientRects().length || style.visibility !== 'visible') return false;
     const scrolls = (wanted, inner, outer) => ['auto', 'scroll'].includes(wanted) && inner > outer + 1;
-    return one.matches('a[href], button, input, select, textarea, summary')
+    return one.matches('a[href], button, input:not([type=radio]:not(:checked)), select, textarea, summary')
         || one !== document.scrollingElement && (scrolls(style.overflowX, one.scrollWidth, one.clientWidth)
         || scrolls(style.overflowY, one.scrollHeight, one.clientHeight));
 }); window.reached = new Set(); null"""

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tests.scalp.conftest import icosphere
 
 from tmsprep.files import save_nifti, write_tsv
 from tmsprep.records import BeamF3Result, Candidate, Fiducial, Status, TargetResult, save_fiducials
 from tmsprep.spaces import apply_affine, save_itk_affines
+from tmsprep.surfaces import Surface
 
 CENTRE = np.array([4.0, -12.0, 20.0])
 TARGET = (-36.5, 25.0, 49.25)
@@ -75,7 +77,9 @@ class Participant:
         Candidate(TARGET, (-38.2, 30.1, 44.4), 0.412, 0.533, 61, 1647.0, 24.6),
         Candidate(SECOND, (-31.0, 38.5, 41.2), 0.371, 0.467, 38, 1026.0, 22.1),
     )
-    measures: dict[str, float] = field(default_factory=lambda: {"split_half_mm": 3.27, "coverage_search_mask": 0.974})
+    measures: dict[str, float] = field(
+        default_factory=lambda: {"split_half_mm": 3.27, "radius_95_mm": 9.64, "coverage_search_mask": 0.974}
+    )
     summary: dict[str, Any] = field(
         default_factory=lambda: {
             "CleanMinutes": 11.6 / 2, "MeanFD_mm": 0.131, "KeptVolumes": 290, "TotalVolumes": 300, "FDThreshold_mm": 0.3,
@@ -92,7 +96,30 @@ class Participant:
         """Write all files; return the arguments of the report stage."""
         self.folder.mkdir(parents=True, exist_ok=True)
         arguments: dict[str, Any] = {"participant": self.name, **self._anatomy(), **self._results(), **self._runs()}
+        arguments |= {"scalp": self._scalp(), "cloud": self._cloud(), **self._cleaning()}
         return arguments | {"plan": self._plan(), "out_html": self.folder / f"{self.name}.html"}
+
+    def _scalp(self) -> Path:
+        """The ellipsoid that the head is."""
+        ball = icosphere(1.0, 5)
+        path = self.folder / "scalp.surf.gii"
+        Surface(ball.vertices_ras_mm * [72.0, 92.0, 78.0] + CENTRE, ball.faces).save(path)
+        return path
+
+    def _cloud(self) -> Path:
+        path = self.folder / "cloud.tsv"
+        places = np.array(TARGET) + [[0, 0, 0], [4, 3, -2], [-3, 5, 2], [6, -6, 4]]
+        write_tsv(path, pd.DataFrame(dict(zip("xyz", places.T, strict=True)) | {"share": [0.7, 0.15, 0.1, 0.05]}))
+        return path
+
+    def _cleaning(self) -> dict[str, list[Path]]:
+        stems = [self.folder / f"{self.name}_task-rest_run-{run}_" for run in range(1, self.runs + 1)]
+        files = {name: [Path(f"{stem}{end}") for stem in stems] for name, end in _CLEANING_ENDS.items()}
+        for picture, table in zip(files["carpet"], files["tsnr_steps"], strict=True):
+            _png(picture)
+            rows = [("combined", "echoes combined", 81.5, 77.25), ("regression", "what was left, smoothed", 148.0, 139.5)]
+            write_tsv(table, pd.DataFrame(rows, columns=["step", "description", "tsnr_median_brain", "tsnr_median_gm"]))
+        return files
 
     def _anatomy(self) -> dict[str, Path]:
         shape = tuple(int(size / self.scale) for size in (216, 256, 216))
@@ -198,6 +225,8 @@ class Participant:
         return path
 
 
+_CLEANING_ENDS = {"carpet": "desc-carpetplot_bold.png", "tsnr_steps": "desc-steps_tsnr.tsv"}
+
 FIDUCIALS = (
     Fiducial("NAS", (4.2, 79.8, -12.1), "automatic", 1.4),
     Fiducial("INI", (3.9, -103.5, -8.0), "automatic", 6.2, Status.CAUTION),
@@ -211,7 +240,8 @@ def _marker_row(
 ) -> dict[str, Any]:
     given = status is not Status.ABSTAIN
     row: dict[str, Any] = {"target_id": name, "target_label": name}
-    for prefix, place in (("target", target), ("entry", entry), ("target_mni", mni)):
+    parts = (("target", target), ("entry", entry), ("target_mni", mni), ("direction", (0.6, 0.7, -0.39)))
+    for prefix, place in parts:
         row |= {f"{prefix}_{axis}": value if given else np.nan for axis, value in zip("xyz", place, strict=True)}
     way = {"scalp_place": "1.2 cm anterior of F3", "from_beamF3": "14 mm forward and 6 mm down (towards the ear)"}
     return row | {"coil_cortex_depth_mm": 17.5 if given else np.nan, "status": status.value, "reasons": reasons} | way

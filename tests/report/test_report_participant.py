@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -25,10 +26,14 @@ from tmsprep.errors import InputError
 from tmsprep.files import read_json, read_tsv, write_json, write_tsv
 from tmsprep.records import Status
 from tmsprep.report.facts import Marker, with_marker_reasons
+from tmsprep.report.page import script
 from tmsprep.report.participant import write_participant_report
+from tmsprep.report.viewer import library
 
 Make = Callable[..., Participant]
 HOSTILE = "\"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>&'{{ 7*7 }}"
+BESIDE = r"(\.\./)*[\w./-]+\.(tsv|txt)|prov/summary\.html#[\w%/.-]+"
+"""A file of the same outputs, to follow by hand."""
 REFERENCES = (
     "src",
     "href",
@@ -57,7 +62,7 @@ def text_of(root: Any, element_id: str) -> str:
 
 
 def whole_text(root: Any) -> str:
-    return " ".join(" ".join(root.xpath("//body//text()")).split())
+    return " ".join(" ".join(root.xpath("//body//text()[not(parent::script)]")).split())
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +107,8 @@ def test_page_is_complete_html(default_page: str) -> None:
 
 def test_every_picture_has_words(default_page: str) -> None:
     root = tree(default_page)
-    images = root.xpath("//img")
-    assert len(images) == 6 + 1 + 2 * 4
+    images = root.xpath("//img[not(@hidden)]")
+    assert len(images) == 1 + 6 + 1 + 2 + 2 * 2 * 4, "head, slices, scalp, carpets, two registrations over the anatomy"
     assert all(len(image.get("alt")) > 20 for image in images)
     drawings = [element for element in root.xpath("//svg") if element.get("aria-hidden") != "true"]
     assert drawings and all(element.get("role") == "img" and element.get("aria-label") for element in drawings)
@@ -117,19 +122,49 @@ def outside_references(html: str) -> list[str]:
             continue
         for name, value in element.attrib.items():
             citation = element.tag == "a" and name == "href" and value.startswith("https://doi.org/")
-            inside = value.startswith(("data:", "#"))
+            inside = value.startswith(("data:", "#")) or re.fullmatch(BESIDE, value)
             if name in REFERENCES and not inside and not citation:
                 found.append(f"{element.tag} {name}={value[:60]}")
-        if element.tag in {"script", "iframe", "link", "object", "embed", "base", "form"}:
+        if element.tag in {"iframe", "link", "object", "embed", "base", "form"}:
             found.append(element.tag)
     found += re.findall(r"url\(\s*['\"]?(?!#|data:)[^)]{0,40}", html)
     return found + re.findall(r"@import[^;]{0,40}", html)
 
 
-def test_nothing_is_loaded_from_outside_and_no_script(default_page: str) -> None:
+def allowed_scripts(root: Any) -> list[str]:
+    """Return the scripts that run; each must be named in the policy by its checksum, which alone lets it run."""
+    policy = root.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")[0]
+    assert policy.startswith("default-src 'none'")
+    named = re.findall(r"'sha256-([^']+)'", policy)
+    elements = root.xpath("//script[not(@type='application/json')]")
+    assert all(not element.attrib for element in elements)
+    texts = [element.text for element in elements]
+    assert [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts] == named
+    told = [" ".join(f"'sha256-{name}'" for name in named)] if named else []
+    assert re.findall(r"script-src ([^;]+)", policy) == told
+    return texts
+
+
+def test_nothing_is_loaded_from_outside_and_only_own_scripts_run(default_page: str) -> None:
     assert outside_references(default_page) == []
     assert outside_references(default_page.replace("</body>", '<img src="https://x.example/y.png"></body>'))
-    assert "default-src 'none'" in default_page
+    texts = allowed_scripts(tree(default_page))
+    assert texts == [library(), script("slices.js"), script("head.js")]
+
+
+def test_only_given_sites_are_in_what_the_scripts_read(participant: Make) -> None:
+    def data(html: str, name: str) -> Any:
+        return json.loads(tree(html).xpath(f"//script[@id='{name}']")[0].text)
+
+    html = page(participant("both").write())
+    assert [spot["letter"] for spot in data(html, "head-data")["spots"]] == ["B", "T"]
+    assert data(html, "head-data")["coil"] and data(html, "head-data")["cloud"]
+    assert [spot["letter"] for spot in data(html, "slices-data")["spots"]] == ["T", "B"]
+    html = page(participant("beam", target_status=Status.ABSTAIN).write())
+    assert [spot["letter"] for spot in data(html, "head-data")["spots"]] == ["B"]
+    assert not data(html, "head-data")["coil"] and not data(html, "head-data")["cloud"]
+    assert [spot["letter"] for spot in data(html, "slices-data")["spots"]] == ["B"]
+    assert "overlay" not in data(html, "slices-data")["brain"], "no scores to read a target off"
 
 
 def test_the_same_inputs_give_the_same_bytes_wherever_they_lie(participant: Make, tmp_path: Path) -> None:
@@ -163,7 +198,9 @@ def test_hostile_strings_are_shown_and_do_nothing(participant: Make) -> None:
     html = page(hostile_arguments(participant))
     root = tree(html)
     assert outside_references(html) == []
-    assert not root.xpath("//script") and not root.xpath("//@onerror")
+    assert allowed_scripts(root) == [library(), script("slices.js"), script("head.js")]
+    assert not root.xpath("//@onerror")
+    assert all(json.loads(element.text) for element in root.xpath("//script[@type='application/json']"))
     text = whole_text(root)
     for place in ("in the markers", "in a warning", "in the plan", "as a path", "as a source", "of tedana"):
         assert f"{HOSTILE} {place}" in text, "the string itself is shown, whole"
@@ -182,7 +219,8 @@ def test_abstaining_page_shows_no_coordinates(participant: Make) -> None:
         assert ", ".join(f"{value:.1f}" for value in place) not in text
         assert not any(f"= {value:.1f} mm" in html for value in place if abs(value) > 12)
     assert "none given out (abstain)" in text
-    assert len(tree(html).xpath("//img")) == 3, "registration alone: the scalp stage's picture has Beam F3 drawn on it"
+    assert len(tree(html).xpath("//img")) == 1 + 1 + 2 * 3, "head, carpet, registration: the scalp picture has Beam F3 on it"
+    assert allowed_scripts(tree(html)) == [script("head.js")]
     assert "only 4.1 min of clean data" in text
     assert "3.3 mm" not in text, "the distance between halves of a target that is not given out"
 
@@ -306,7 +344,7 @@ def test_plan_shows_this_participant_only_and_labels_as_they_stand(participant: 
 def decode(root: Any, number: int) -> np.ndarray:
     from PIL import Image
 
-    source = root.xpath("//img/@src")[number]
+    source = root.xpath("//div[contains(@class, 'main')]//img/@src")[number]
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB")).astype(int)
 
 
@@ -317,7 +355,7 @@ def test_the_left_is_left_in_the_picture_of_every_storage(participant: Make, ori
     target = (-36.5, 25.0, MARKER_LEFT[2])
     person.candidates = (replace(person.candidates[0], target_ras_mm=target),)
     root = tree(page(person.write()))
-    assert root.xpath("//img/@alt")[0].startswith("Axial")
+    assert root.xpath("//div[contains(@class, 'main')]//img/@alt")[0].startswith("Axial")
     picture = decode(root, 0).min(axis=2)
     height, width = picture.shape
     white = picture > 230

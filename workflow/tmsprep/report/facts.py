@@ -7,11 +7,13 @@ refused: a page must not mix two participants or two derivations.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -59,6 +61,8 @@ class Marker:
     entry_ras_mm: Point | None
     depth_mm: float | None
     """Distance from the coil to the cortex."""
+    direction_ras: Point | None = None
+    """The coil's +y axis; its handle points the other way."""
     scalp_place: str | None = None
     """From the nearest 10-10 position, in words."""
     from_beamf3: str | None = None
@@ -81,6 +85,7 @@ def _marker(row: Mapping[Any, Any]) -> Marker:
         target_mni_mm=_row_point(row, "target_mni"),
         entry_ras_mm=_row_point(row, "entry"),
         depth_mm=number(row.get("coil_cortex_depth_mm")),
+        direction_ras=_row_point(row, "direction"),
         scalp_place=_words(row.get("scalp_place")),
         from_beamf3=_words(row.get("from_beamF3")),
     )
@@ -507,3 +512,38 @@ def recorded_versions(contents: Iterable[Mapping[str, Any]]) -> list[Pair]:
             if name.endswith("Version") and isinstance(value, str):
                 found[name.removesuffix("Version") or name] = value
     return [Pair(name, value) for name, value in sorted(found.items())]
+
+
+def recorded_commands(contents: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the commands that the given files record, each once, in the files' order."""
+    commands = [content.get("Command") for content in contents]
+    return list(dict.fromkeys(command for command in commands if isinstance(command, str)))
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file beside the page, as a link from it."""
+
+    words: str
+    href: str
+
+
+def tedana_files(metrics: Sequence[Path], page_folder: Path) -> list[list[Link]]:
+    """Return links to tedana's own files of each run: those that it wrote, seen from the page's folder."""
+    return [_tedana_files(table, page_folder) for table in metrics]
+
+
+def _tedana_files(metrics: Path, page_folder: Path) -> list[Link]:
+    stem = metrics.name.removesuffix("desc-tedana_metrics.tsv")
+    endings = {
+        "its report": "desc-tedana_report.txt",
+        "its table of components": "desc-tedana_metrics.tsv",
+        "the components' courses": "desc-ICA_mixing.tsv",
+        "the steps of its decision": "desc-ICA_status_table.tsv",
+    }
+    given = {words: metrics.with_name(stem + ending) for words, ending in endings.items()}
+    return [Link(words, _href(path, page_folder)) for words, path in given.items() if path.is_file()]
+
+
+def _href(path: Path, folder: Path) -> str:
+    return quote(Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix())

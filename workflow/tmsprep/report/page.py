@@ -6,8 +6,11 @@ marked as safe, and none of it contains strings from files.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from tmsprep import DISCLAIMER
@@ -30,7 +33,7 @@ LABELS: dict[str, str] = {
     "DegreesOfFreedomLeft": "Volumes kept minus regressors",
     "VoxelsWithSignal": "Voxels with signal",
     "CoverageBrain_T1w": "Part of the brain mask with signal",
-    "CoverageBrain_MNI": "Part of the standard brain mask with signal",
+    "CoverageBrain_MNI152NLin2009cAsym": "Part of the standard brain mask with signal",
     "TSNRMedianBrain": "tSNR, median over the brain",
     "FDThreshold_mm": "FD above which a volume is left out (mm)",
     "split_half_mm": "Distance between the targets of the two halves of the data (mm)",
@@ -67,6 +70,14 @@ LABELS: dict[str, str] = {
     "EchoTimes_s": "Echo times (s)",
     "RepetitionTime_s": "Time between volumes (s)",
     "DummyScansRemoved": "First volumes left out",
+    "Denoised": "Components removed",
+    "LikelyBOLD": "Kept as likely blood oxygenation",
+    "VarianceExplainedAccepted_percent": "Variance in the kept ones (%)",
+    "Volumes": "Volumes",
+    "VoxelsInMask": "Voxels in the mask",
+    "VoxelsWithThreeGoodEchoes": "Voxels with three good echoes or more",
+    "VoxelsWithoutGoodEcho": "Voxels without a good echo",
+    "TedanaVersion": "tedana's version",
 }
 """Plain words for names that stages write; other names are shown as they stand in the file."""
 
@@ -122,8 +133,16 @@ def comparison_table(heads: Sequence[str], columns: Sequence[Iterable[Pair]]) ->
     return Table(("", *heads), rows)
 
 
-def render(template: str, **content: Any) -> str:
-    """Fill a template of this package."""
+def script(name: str) -> str:
+    """Return one of this package's own scripts, as it stands in the folder of templates."""
+    return resources.files("tmsprep.report").joinpath(f"templates/{name}").read_text(encoding="utf-8").strip()
+
+
+def render(template: str, scripts: Sequence[str] = (), **content: Any) -> str:
+    """Fill a template of this package.
+
+    The page allows no script but `scripts`, which it carries itself and names by their checksums.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -136,4 +155,18 @@ def render(template: str, **content: Any) -> str:
     )
     environment.filters.update(number=number, point=point, plain=plain, label=label)
     words = {"missing": MISSING, "status_words": STATUS_WORDS, "plan_words": PLAN_WORDS, "disclaimer": DISCLAIMER}
-    return environment.get_template(template).render(words | content)
+    given = {"scripts": tuple(scripts), "script_policy": _policy(scripts)}
+    return environment.get_template(template).render(words | given | content)
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Return what a Content-Security-Policy says of scripts: these, and no other."""
+    if any("</script" in text or "\r" in text for text in scripts):
+        raise ValueError("a script that would end early, or read otherwise than its checksum says")
+    sums = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in scripts]
+    return "; script-src " + " ".join(f"'sha256-{value}'" for value in sums) if sums else ""
+
+
+def in_script(text: str) -> str:
+    """Return JSON so that it may stand in a script element: nothing in it can end the element."""
+    return text.replace("<", "\\u003c")

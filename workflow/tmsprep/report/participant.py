@@ -17,13 +17,18 @@ from tmsprep import __version__
 from tmsprep.errors import InputError
 from tmsprep.files import load_nifti, read_json, sha256
 from tmsprep.records import Fiducial, Point, Status, load_fiducials
-from tmsprep.report import facts, methods, pictures, plots
+from tmsprep.report import cleaning, facts, methods, pictures, plots
+from tmsprep.report.cloud import cloud_plot
 from tmsprep.report.facts import Components, Run, Sites
-from tmsprep.report.page import Table, comparison_table, number, plain, point, render
+from tmsprep.report.head import Scene, static_picture
+from tmsprep.report.page import Table, comparison_table, in_script, number, plain, point, render, script
 from tmsprep.report.pictures import Layers, Outlines, Picture, Sign
 from tmsprep.report.slices import Volume
+from tmsprep.report.verdict import verdict
+from tmsprep.report.viewer import library, make_viewer
 from tmsprep.spaces import Grid, Transform
 from tmsprep.stages import InFile, OutFile, SidecarFields
+from tmsprep.surfaces import Surface
 
 _SUMMARY_TOLERANCE_MINUTES = 0.1
 _FORM_NAMES = {0: "unknown", 1: "scanner", 2: "aligned", 3: "Talairach", 4: "MNI152", 5: "other template"}
@@ -51,6 +56,10 @@ def write_participant_report(
     regressors: list[InFile] | None = None,
     wm: InFile | None = None,
     navigators: InFile | None = None,
+    scalp: InFile | None = None,
+    cloud: InFile | None = None,
+    carpet: list[InFile] | None = None,
+    tsnr_steps: list[InFile] | None = None,
 ) -> SidecarFields:
     """Write the participant's page.
 
@@ -96,6 +105,14 @@ def write_participant_report(
         White-matter probability in T1w space, for the outline; without it, the T1w image's own brightness is used.
     navigators
         Index of the files for neuronavigators (JSON).
+    scalp
+        The head's surface in scanner RAS mm (GIFTI), for the head that can be turned; without it there is none.
+    cloud
+        Targets of resampled data in scanner RAS mm, and their shares (TSV).
+    carpet
+        Picture of each run before and after cleaning (PNG).
+    tsnr_steps
+        Temporal signal-to-noise ratio of each run after each step (TSV), in the same order.
 
     Raises
     ------
@@ -110,10 +127,22 @@ def write_participant_report(
     anatomy.require_inside(sites)
     contents = [read_json(path) for path in (target, beamf3, *denoise_summary, *(tedana_summary or ()))]
     landmarks = load_fiducials(fiducials)
-    layers = Layers.of(anatomy.t1w, anatomy.mask, Volume.load(scores), _points(sites))
+    shown_scores = _shown_scores(Volume.load(scores), sites)
+    layers = Layers.of(anatomy.t1w, anatomy.mask, shown_scores, _points(sites))
+    signs = _signs(sites)
+    scene = Scene.of(Surface.load(scalp), sites, cloud) if scalp else None
     html = render(
         "participant.html.j2",
+        [*([library(), script("slices.js")] if signs else []), *([script("head.js")] if scene else [])],
         participant=participant,
+        verdict=verdict(sites, [*anatomy.remarks(sites), *sites.target_reasons]),
+        head=HeadView.of(scene) if scene else None,
+        viewer=make_viewer(layers, signs) if signs else None,
+        cloud=cloud_plot(cloud, sites),
+        cleaning=cleaning.load(carpet, tsnr_steps),
+        coverage=_coverage(sites),
+        commands=facts.recorded_commands(contents),
+        tedana_files=facts.tedana_files(tedana_metrics or (), out_html.parent),
         version=__version__,
         sites=sites,
         remarks=anatomy.remarks(sites),
@@ -187,6 +216,31 @@ def _row(place: Point) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
+class HeadView:
+    """The head for the page: a picture, what the script reads, and views to choose from."""
+
+    picture: Picture
+    json: str
+    views: tuple[tuple[str, str], ...]
+    """What a button says, and azimuth and elevation in degrees."""
+
+    @classmethod
+    def of(cls, scene: Scene) -> HeadView:
+        """Draw it."""
+        first = scene.first_view
+        sides = (("From the front", "0 0"), ("From the left", "-90 0"), ("From above", "180 90"), ("From behind", "180 0"))
+        facing = [(f"Facing {spot.letter}", f"{first.azimuth_deg:g} {first.elevation_deg:g}") for spot in scene.spots[-1:]]
+        return cls(static_picture(scene), in_script(scene.as_json()), (*facing, *sides))
+
+
+def _coverage(sites: Sites) -> list[facts.Pair]:
+    """Return how much of the regions that matter has signal, in per cent; nothing that was not measured."""
+    names = ("coverage_search_mask", "coverage_sgacc", "coverage_seeds")
+    found = [(name, facts.number(sites.target.measures.get(name))) for name in names]
+    return [facts.Pair(name, f"{100 * value:.0f} %") for name, value in found if value is not None]
+
+
+@dataclass(frozen=True)
 class RunView:
     """A run and its plot."""
 
@@ -240,6 +294,12 @@ class SliceRow:
 def _points(sites: Sites) -> list[Point]:
     places = (sites.target_ras_mm, sites.entry_ras_mm, sites.beamf3_scalp_ras_mm, sites.beamf3_cortex_ras_mm)
     return [place for place in places if place is not None]
+
+
+def _shown_scores(scores: Volume, sites: Sites) -> Volume:
+    """Return the scores, or none of them where the program abstained: nobody shall read a target off them."""
+    shown = scores.data if sites.target_status is not Status.ABSTAIN else np.zeros_like(scores.data)
+    return Volume(shown, scores.affine_ras_mm)
 
 
 def _signs(sites: Sites) -> list[Sign]:
@@ -346,6 +406,8 @@ class Registration:
 
     label: str
     pictures: list[Picture]
+    anatomy: list[Picture]
+    """The T1w image on the same slices, under the same lines."""
 
 
 def _registrations(
@@ -357,6 +419,7 @@ def _registrations(
         Registration(
             facts.run_label(image, index),
             pictures.registration_slices(outlines, Volume.load(image), Transform.load(transform), site),
+            pictures.registration_slices(outlines, anatomy.t1w, None, site),
         )
         for index, (image, transform) in enumerate(zip(boldref, transforms, strict=True), 1)
     ]

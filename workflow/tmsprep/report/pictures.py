@@ -194,12 +194,13 @@ def _finish(figure: Any, image: NDArray[np.float64], alt: str, caption: str) -> 
     figure.canvas.draw()
     pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
     height, width = image.shape[:2]
-    return Picture(_jpeg_uri(Image.fromarray(np.ascontiguousarray(pixels))), width, height, alt, caption)
+    return Picture(jpeg_uri(Image.fromarray(np.ascontiguousarray(pixels))), width, height, alt, caption)
 
 
-def _jpeg_uri(image: Any) -> str:
+def jpeg_uri(image: Any, quality: int = 86) -> str:
+    """Return a Pillow image as a data URI, without metadata."""
     stream = io.BytesIO()
-    image.save(stream, format="JPEG", quality=86, subsampling=0, optimize=True)
+    image.save(stream, format="JPEG", quality=quality, subsampling=0, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
@@ -220,7 +221,7 @@ def scalp_picture(path: Path) -> Picture:
         raise InputError("no readable picture", where=path, expected="the PNG of the scalp stage") from error
     image.thumbnail((_SCALP_PICTURE_PIXELS, _SCALP_PICTURE_PIXELS), Image.Resampling.LANCZOS)
     alt = "The head surface with the landmarks that the scalp stage found."
-    return Picture(_jpeg_uri(image), image.width, image.height, alt)
+    return Picture(jpeg_uri(image), image.width, image.height, alt)
 
 
 @dataclass(frozen=True)
@@ -238,9 +239,9 @@ class Outlines:
 
 
 def registration_slices(
-    outlines: Outlines, boldref: Volume, boldref_to_t1w: Transform, site_ras_mm: Point | None
+    outlines: Outlines, image: Volume, image_to_t1w: Transform | None, site_ras_mm: Point | None
 ) -> list[Picture]:
-    """Draw the functional reference image in T1w space under the T1w image's outlines.
+    """Draw an image in T1w space under the T1w image's outlines: the functional one, or without transform the T1w itself.
 
     Three slices through the middle of the left hemisphere, and an axial one through the site if there is one.
     """
@@ -249,17 +250,17 @@ def registration_slices(
     cuts = [Cut.of(plane, middle, outlines.box, PIXEL_MM * 1.25) for plane in Plane]
     if site_ras_mm is not None:
         cuts.append(Cut.of(Plane.AXIAL, site_ras_mm, outlines.box, PIXEL_MM * 1.25))
-    positive = boldref.data[boldref.data > 0]
+    positive = image.data[image.data > 0]
     window = (0.0, float(np.percentile(positive, 99.5)) if positive.size else 1.0)
-    return [_registration_slice(outlines, boldref, boldref_to_t1w, cut, window) for cut in cuts]
+    return [_registration_slice(outlines, image, image_to_t1w, cut, window) for cut in cuts]
 
 
 def _registration_slice(
-    outlines: Outlines, boldref: Volume, boldref_to_t1w: Transform, cut: Cut, window: tuple[float, float]
+    outlines: Outlines, image: Volume, image_to_t1w: Transform | None, cut: Cut, window: tuple[float, float]
 ) -> Picture:
-    values = boldref.sample(pulled(cut.points_ras_mm, boldref_to_t1w))
-    image = _windowed(values, window)
-    figure, axes = _canvas(image, cut)
+    points = cut.points_ras_mm if image_to_t1w is None else pulled(cut.points_ras_mm, image_to_t1w)
+    pixels = _windowed(image.sample(points), window)
+    figure, axes = _canvas(pixels, cut)
     for volume, colour, style in (
         (outlines.mask, _CONTOUR_BRAIN, "dashed"),
         (outlines.white_matter, _CONTOUR_WHITE_MATTER, "solid"),
@@ -269,8 +270,9 @@ def _registration_slice(
             axes.contour(level[::-1], levels=[0.5], extent=cut.extent_mm, colors=[colour], linewidths=0.9, linestyles=style)
     view = cut.plane.value
     place = f"{view.word}, {'xyz'[view.normal]} = {cut.position_mm:.1f} mm"
-    alt = f"Functional reference image in T1w space, {place}, with the outlines of brain and white matter of the T1w image."
-    return _finish(figure, image, alt, place.capitalize())
+    what = "T1w image" if image_to_t1w is None else "Functional reference image in T1w space"
+    alt = f"{what}, {place}, with the outlines of brain and white matter of the T1w image."
+    return _finish(figure, pixels, alt, place.capitalize())
 
 
 def colour_stops() -> str:
