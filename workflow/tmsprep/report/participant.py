@@ -23,6 +23,7 @@ from tmsprep.report.facts import Components, Run, Sites
 from tmsprep.report.head import Scene, static_picture
 from tmsprep.report.page import Table, comparison_table, in_script, number, plain, point, render, script
 from tmsprep.report.pictures import Layers, Outlines, Picture, Sign
+from tmsprep.report.sides import methods_table, pose_table
 from tmsprep.report.slices import Volume
 from tmsprep.report.verdict import verdict
 from tmsprep.report.viewer import library, make_viewer
@@ -154,6 +155,8 @@ def write_participant_report(
         layers=layers,
         colours=pictures.colour_stops(),
         candidates=_candidate_table(sites),
+        methods_table=methods_table(sites),
+        pose=pose_table(sites),
         measures=facts.other_values(sites.target.measures),
         fiducials=_fiducial_table(landmarks),
         navigators=_navigator_table(navigators),
