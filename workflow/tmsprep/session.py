@@ -136,7 +136,7 @@ class Session:
 
     def _snakemake(self, target: str, *extra: str) -> int:
         """Run Snakemake on one target in the work folder; participants that fail do not stop the others."""
-        words = [sys.executable, "-m", "snakemake", target]
+        words = [sys.executable, "-m", "tmsprep.run_snakemake", target]
         words += ["--snakefile", str(snakefile()), "--configfile", str(self._config_file)]
         words += ["--directory", str(self.options.work), "--cores", str(self.execution.nprocs or "all")]
         words += ["--keep-going", "--rerun-incomplete", "--show-failed-logs"]
