@@ -12,6 +12,7 @@ is not done again; without, it takes more than an hour on two cores.
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
@@ -57,8 +58,8 @@ def main(words: Sequence[str]) -> int:
         folder = options.folder or Path(scratch)
         people = QUICK_PEOPLE if options.quick else PEOPLE
         scan(folder / "bids", people)
-        words = [PROGRAM, folder / "bids", folder / "out", "participant", "group", *OPTIONS]
-        subprocess.run(words, check=True, capture_output=options.folder is None)
+        command = [PROGRAM, folder / "bids", folder / "out", "participant", "group", *OPTIONS]
+        subprocess.run(command, check=True, capture_output=options.folder is None)
         return finish(list(measure(folder, people)), options.json)
 
 
@@ -77,40 +78,59 @@ def scan(bids: Path, people: int) -> None:
         add_participant(bids, label, site=site.name, size=size, protocol=protocol, mean_fd_mm=moves, seed=100 + index)
 
 
-def allocate(bids: Path, path: Path) -> pd.Series:
+def allocate(bids: Path, path: Path) -> dict[str, str]:
     """Draw the arms: half of each site to each (an odd one by lot)."""
     rng = np.random.default_rng(2026)
-    people = read_tsv(bids / "participants.tsv").sort_values("participant_id")
+    sites: dict[str, list[str]] = {}
+    for row in sorted(read_tsv(bids / "participants.tsv").to_dict("records"), key=lambda row: row["participant_id"]):
+        sites.setdefault(str(row["site"]), []).append(str(row["participant_id"]))
     arms: dict[str, str] = {}
-    for _, own in people.groupby("site"):
+    for own in sites.values():
         drawn = np.array(["circuit", "beamF3"] * ((len(own) + 1) // 2))
         drawn = rng.permutation(rng.permutation(drawn)[: len(own)] if len(own) % 2 else drawn)
-        arms |= dict(zip(own["participant_id"], drawn, strict=True))
-    table = pd.DataFrame({"participant_id": list(arms), "target_id": list(arms.values())})
-    write_tsv(path, table)
-    return table.set_index("participant_id")["target_id"]
+        arms |= {name: str(arm) for name, arm in zip(own, drawn, strict=True)}
+    write_tsv(path, pd.DataFrame({"participant_id": list(arms), "target_id": list(arms.values())}))
+    return arms
+
+
+@dataclass(frozen=True)
+class Person:
+    """One row of the group's table."""
+
+    status: str
+    truth_mm: float
+    split_half_mm: float
+    mni_mm: tuple[float, float, float]
+
+
+def load_people(path: Path) -> dict[str, Person]:
+    """Read the group's table."""
+    return {
+        str(row["participant_id"]): Person(
+            str(row["status"]),
+            float(row["distance_to_truth_mm"]),
+            float(row["split_half_mm"]),
+            (float(row["target_mni_x"]), float(row["target_mni_y"]), float(row["target_mni_z"])),
+        )
+        for row in read_tsv(path).to_dict("records")
+    }
 
 
 def measure(folder: Path, people: int) -> Iterator[Row]:
     """Yield the rows of a finished run."""
-    targets = read_tsv(folder / "out" / "tmsprep" / "group_targets.tsv").set_index("participant_id")
-    yield at_least("participants in the group table", len(targets), people)
+    table = load_people(folder / "out" / "tmsprep" / "group_targets.tsv")
+    yield at_least("participants in the group table", len(table), people)
     for status in ("ok", "caution", "abstain"):
-        yield note(f"status {status}", int((targets["status"] == status).sum()))
-    given = targets[targets["status"] != "abstain"]
-    yield note("target to the known truth, median", float(given["distance_to_truth_mm"].median()), "mm")
-    yield note("split-half distance, median", float(given["split_half_mm"].median()), "mm")
-    yield note("between people, median", between_people_mm(given), "mm")
-    yield from measure_handoff(folder, targets)
+        yield note(f"status {status}", sum(person.status == status for person in table.values()))
+    given = [person for person in table.values() if person.status != "abstain"]
+    yield note("target to the known truth, median", float(np.median([person.truth_mm for person in given])), "mm")
+    yield note("split-half distance, median", float(np.median([person.split_half_mm for person in given])), "mm")
+    apart = [math.dist(one.mni_mm, other.mni_mm) for one, other in combinations(given, 2)]
+    yield note("between people in MNI152NLin2009cAsym, median", float(np.median(apart)), "mm")
+    yield from measure_handoff(folder, table)
 
 
-def between_people_mm(given: pd.DataFrame) -> float:
-    """Return the median distance of two people's targets in MNI152NLin2009cAsym (mm)."""
-    places = given[[f"target_mni_{axis}" for axis in "xyz"]].to_numpy(dtype=float)
-    return float(np.median([np.linalg.norm(one - other) for one, other in combinations(places, 2)]))
-
-
-def measure_handoff(folder: Path, targets: pd.DataFrame) -> Iterator[Row]:
+def measure_handoff(folder: Path, table: dict[str, Person]) -> Iterator[Row]:
     """Hand off, count, and let a classifier try."""
     from tests.trial.fingerprints import markers_fingerprint, package_fingerprint, telling
 
@@ -124,15 +144,15 @@ def measure_handoff(folder: Path, targets: pd.DataFrame) -> Iterator[Row]:
     yield at_most("exit status of the audit", audit, 0)
     given = sorted(path for path in packages.iterdir() if path.is_dir() and not list(path.glob("*_stop.pdf")))
     stops = len(list(packages.glob("*/*_stop.pdf")))
-    circuit_without = sum(targets.loc[name, "status"] == "abstain" for name, arm in arms.items() if arm == "circuit")
+    due = sum(table[name].status == "abstain" for name, arm in arms.items() if arm == "circuit")
     yield note("packages", len(given))
-    yield at_least("stops that are due (circuit arm, abstained) and there", stops, float(circuit_without))
+    yield at_least("stops that are due (circuit arm, abstained) and there", stops, float(due))
     labels = np.array([arms[path.name] for path in given])
     score, p = telling(np.array([package_fingerprint(path) for path in given]), labels)
     yield note("arms told from packages: balanced accuracy", score)
     yield at_least("  p of so much by chance", p, 0.05)
-    control = np.array([markers_fingerprint(folder / "out" / "tmsprep" / path.name, arms[path.name]) for path in given])
-    score, p = telling(control, labels)
+    markers = [markers_fingerprint(folder / "out" / "tmsprep" / path.name, arms[path.name]) for path in given]
+    score, p = telling(np.array(markers), labels)
     yield at_least("the same from the markers tables (control)", score, 0.8 if len(given) >= 20 else None)
     yield at_most("mode of the key's file, others' bits", float(key.stat().st_mode & 0o077), 0)
 

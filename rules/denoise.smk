@@ -87,3 +87,47 @@ rule denoise:
         " --out-mni-bold {output.mni_bold:q} --out-mni-mask {output.mni_mask:q} --out-regressors {output.regressors:q}"
         " --out-global-beta {output.global_beta:q} --out-summary {output.summary:q} --fd-threshold-mm {params.fd} {params.gsr} --smoothing-fwhm-mm {params.fwhm}"
         " > {log:q} 2>&1"
+
+
+CARPET = f"{OUT}/{{folder}}/figures/{{run}}_desc-carpetplot_bold.png"
+TSNR_STEPS = f"{NIBS}/{{run}}_desc-steps_tsnr.tsv"
+
+
+def tedana_series(name):
+    "Input function: tedana's series of a multi-echo run; none for a single-echo run."
+    pattern = f"{TED_FUNC}_desc-{name}_bold.nii.gz"
+    return lambda wildcards: pattern.format(**wildcards) if STUDY.is_multi_echo(wildcards.run) else []
+
+
+rule carpet:
+    "The run before and after cleaning, for the participant's page."
+    input:
+        echo=lambda wildcards: STUDY.echoes(wildcards.run),
+        optcom=tedana_series("optcom"),
+        denoised=tedana_series("denoised"),
+        mask=func(Functional.BRAIN_MASK),
+        confounds=func(Functional.CONFOUNDS),
+        regressors=rules.denoise.output.regressors,
+        boldref_to_t1w=func(Functional.BOLDREF_TO_T1W),
+        cleaned=rules.denoise.output.t1w_bold,
+        cleaned_mask=rules.denoise.output.t1w_mask,
+        gm=anat(Anatomy.GM),
+        wm=anat(Anatomy.WM),
+        csf=anat(Anatomy.CSF),
+    output:
+        carpet=CARPET,
+        tsnr=TSNR_STEPS,
+    params:
+        tedana=lambda wildcards, input: option("--optcom", input.optcom) + option("--denoised", input.denoised),
+    log:
+        f"{LOGS}/{{folder}}/{{run}}_carpet.log",
+    benchmark:
+        f"{BENCHMARKS}/{{folder}}/{{run}}_carpet.tsv"
+    resources:
+        mem_mb=3000,
+        runtime=15,
+    shell:
+        "tmsprep stage carpet --echo {input.echo:q} {params.tedana:q} --mask {input.mask:q} --confounds {input.confounds:q}"
+        " --regressors {input.regressors:q} --boldref-to-t1w {input.boldref_to_t1w:q} --cleaned {input.cleaned:q}"
+        " --cleaned-mask {input.cleaned_mask:q} --gm {input.gm:q} --wm {input.wm:q} --csf {input.csf:q}"
+        " --out-carpet {output.carpet:q} --out-tsnr {output.tsnr:q} > {log:q} 2>&1"

@@ -69,6 +69,10 @@ rule report:
         boldref=page_contract(Functional.BOLDREF),
         boldref_to_t1w=page_contract(Functional.BOLDREF_TO_T1W),
         plan=ancient(f"{OUT}/plan.tsv"),
+        scalp=page_anat(SCALP),
+        cloud=page(f"{NIBS}/{{unit}}_desc-circuit_cloud.tsv"),
+        carpet=page_runs(CARPET),
+        tsnr_steps=page_runs(TSNR_STEPS),
     output:
         html=f"{OUT}/{{label}}.html",
     params:
@@ -87,7 +91,8 @@ rule report:
         " --scores {input.scores:q} --target {input.target:q} --beamf3 {input.beamf3:q} --fiducials {input.fiducials:q}"
         " --markers {input.markers:q} --navigators {input.navigators:q} --scalp-picture {input.scalp_picture:q} --confounds {input.confounds:q}"
         " --regressors {input.regressors:q} --wm {input.wm:q} --denoise-summary {input.denoise_summary:q} {params.tedana:q} --boldref {input.boldref:q}"
-        " --boldref-to-t1w {input.boldref_to_t1w:q} --plan {input.plan:q} --out-html {output.html:q} > {log:q} 2>&1"
+        " --boldref-to-t1w {input.boldref_to_t1w:q} --plan {input.plan:q} --scalp {input.scalp:q} --cloud {input.cloud:q}"
+        " --carpet {input.carpet:q} --tsnr-steps {input.tsnr_steps:q} --out-html {output.html:q} > {log:q} 2>&1"
 
 
 rule participants:

@@ -47,9 +47,12 @@ def _participant(folder: Path, **changes: Any) -> Path:
 
 
 def _group(folder: Path) -> Path:
-    people = [Participant(folder / label, name=label) for label in ("sub-01", "sub-02_ses-followup", "sub-03")]
+    labels = ("sub-01", "sub-02_ses-followup", "sub-03", *(f"sub-{index:02d}" for index in range(4, 10)))
+    people = [Participant(folder / label, name=label) for label in labels]
     people[1].target_status, people[1].target_reasons = Status.CAUTION, REASONS[1:]
     people[2].target_status, people[2].target_reasons = Status.ABSTAIN, REASONS
+    for index, person in enumerate(people):
+        person.measures = {"split_half_mm": (7.0 * index + 3.0) % 11, "radius_95_mm": 9.0 + index, "coverage_sgacc": 0.5}
     written = [person.write_results() for person in people]
     truth = folder / "truth.tsv"
     write_tsv(truth, pd.DataFrame([("sub-01", -36.5, 25.0, 46.25)], columns=["participant_id", *_axes("target")]))
@@ -57,7 +60,7 @@ def _group(folder: Path) -> Path:
         markers=[item["markers"] for item in written],
         target=[item["target"] for item in written],
         participants=[person.name for person in people],
-        sites=["University Hospital North", "B", "B"],
+        sites=["University Hospital North", *["B"] * 5, *["University Hospital North"] * 3],
         truth=truth,
         out_targets=folder / "group_targets.tsv",
         out_html=folder / "group.html",

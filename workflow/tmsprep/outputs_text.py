@@ -70,6 +70,8 @@ DESCRIPTIONS = {
     "_desc-regressors_timeseries.tsv": "What was regressed out, and which volumes were kept",
     "_desc-regressors_timeseries.json": "Formula and orders of the cosines, from which the whole design can be rebuilt",
     "_desc-denoise_summary.json": "The regression in numbers ([which](denoise.md#regressors-and-summary))",
+    "_desc-carpetplot_bold.png": "Every voxel's signal over time, before and after cleaning",
+    "_desc-steps_tsnr.tsv": "The temporal signal-to-noise ratio after each step of cleaning",
     "_desc-tedana_summary.json": "The multi-echo denoising in numbers ([which](denoise.md#summary))",
     "_desc-head_mask.nii.gz": "The filled head",
     "_desc-scalp.surf.gii": "The scalp as a closed surface",

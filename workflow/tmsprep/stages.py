@@ -67,6 +67,7 @@ STAGES: dict[str, str] = {
     "beamf3": "tmsprep.scalp.stage:locate_beamf3",
     "navigate": "tmsprep.navigate.stage:write_markers",
     "export": "tmsprep.navigate.formats.stage:export_navigators",
+    "carpet": "tmsprep.report.carpet:draw_carpet",
     "report": "tmsprep.report.participant:write_participant_report",
     "group": "tmsprep.report.group:write_group_report",
     "describe": "tmsprep.provenance.describe:describe_dataset",

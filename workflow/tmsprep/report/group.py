@@ -5,34 +5,41 @@ One row a participant (or session). Coordinates of results that the program abst
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import pandas as pd
 
 from tmsprep import __version__
-from tmsprep.errors import InputError
 from tmsprep.files import write_tsv
-from tmsprep.records import Point, Status, TargetResult
-from tmsprep.report import plots
-from tmsprep.report.facts import (
-    Marker,
-    bare_label,
-    distance_mm,
-    find_marker,
-    load_markers,
-    number,
-    read_words,
-    require_same_target,
-    with_marker_reasons,
-    worst,
+from tmsprep.records import Status
+from tmsprep.report import group_plots as plots
+from tmsprep.report.group_members import COLUMNS, Member, load_members
+from tmsprep.report.group_numbers import (
+    MIN_PER_SITE,
+    PUBLISHED_BETWEEN_MM,
+    PUBLISHED_RATIO,
+    PUBLISHED_WITHIN_MM,
+    Direction,
+    Distances,
+    SiteTest,
+    Spread,
+    beam_to_circuit,
+    distances,
+    holm,
+    trend,
 )
-from tmsprep.report.page import render
+from tmsprep.report.group_surface import right_half, surface_pictures
+from tmsprep.report.page import render, script
 from tmsprep.stages import InFile, OutFile, SidecarFields
 
-_NO_SITE = "not given"
+FAR_MM = (10, 20, 30)
+"""Distances that are counted, as a reading aid: none of them is a published limit."""
+SIGNIFICANT = 0.05
+"""Below this, by convention, a corrected p is called a difference."""
+_ORDER = {Status.ABSTAIN: 0, Status.CAUTION: 1, Status.OK: 2}
 
 
 def write_group_report(
@@ -69,163 +76,28 @@ def write_group_report(
     InputError
         The lists differ in length, or files contradict each other.
     """
-    truths = _load_truth(truth)
-    _require_equal_lengths(markers, target, participants, sites)
-    given = zip(participants, sites, markers, target, strict=True)
-    people = [_member(name, site, marker, result, truths) for name, site, marker, result in given]
+    people = load_members(markers, target, participants, sites, truth)
     write_tsv(out_targets, pd.DataFrame([member.row() for member in people], columns=list(COLUMNS)), decimals=3)
     html = render(
         "group.html.j2",
+        scripts=[script("sort.js")],
         version=__version__,
         people=people,
         sites=_site_summaries(people),
-        brains=_brains(people),
-        plots=_distributions(people),
+        **_places(people),
+        **_distances(people),
+        **_reliability(people),
+        **_quality(people),
+        **_beam(people),
+        remarks=_remarks(people),
+        order=_ORDER,
         truth_given=truth is not None,
         unknown_truth=[member.participant_id for member in people if truth is not None and not member.has_truth],
         errors=sorted(member.distance_to_truth_mm for member in people if member.distance_to_truth_mm is not None),
         median=median,
     )
     out_html.write_text(html, encoding="utf-8", newline="\n")
-    return {"out_targets": {name: {"Description": text} for name, text in COLUMNS.items()}}
-
-
-COLUMNS: dict[str, str] = {
-    "participant_id": "Participant, as in participants.tsv",
-    "site": "Where the participant was scanned",
-    "status": "ok, caution or abstain: whether the circuit target may be used",
-    "reasons": "Why the status is not ok, and remarks",
-    "target_x": "Circuit target, scanner RAS mm of the participant's T1w image",
-    "target_y": "As target_x",
-    "target_z": "As target_x",
-    "target_mni_x": "Circuit target in MNI152NLin2009cAsym, mm, for comparison only",
-    "target_mni_y": "As target_mni_x",
-    "target_mni_z": "As target_mni_x",
-    "entry_x": "Scalp point over the circuit target, scanner RAS mm",
-    "entry_y": "As entry_x",
-    "entry_z": "As entry_x",
-    "beamf3_status": "ok, caution or abstain: whether the Beam F3 point may be used",
-    "beamf3_x": "Beam F3 on the scalp, scanner RAS mm",
-    "beamf3_y": "As beamf3_x",
-    "beamf3_z": "As beamf3_x",
-    "beamf3_mni_x": "Cortex under Beam F3 in MNI152NLin2009cAsym, mm, for comparison only",
-    "beamf3_mni_y": "As beamf3_mni_x",
-    "beamf3_mni_z": "As beamf3_mni_x",
-    "beamf3_distance_mm": "Straight line from the scalp point over the target to Beam F3 on the scalp, mm",
-    "split_half_mm": "Distance between the targets of the two halves of the data, mm",
-    "radius_95_mm": "Radius about the target in which the true place lies with 95 %, by simulation, mm",
-    "clean_minutes": "Minutes of data after censoring",
-    "mean_fd_mm": "Mean framewise displacement, mm",
-    "distance_to_truth_mm": "Distance from the circuit target to the known true one, mm; simulated participants only",
-}
-"""Columns of the table and what they mean."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """One participant of the group, with what may be shown of the sites."""
-
-    participant_id: str
-    site: str
-    status: Status
-    reasons: tuple[str, ...]
-    target_ras_mm: Point | None
-    target_mni_mm: Point | None
-    entry_ras_mm: Point | None
-    beamf3_status: Status | None
-    beamf3_reasons: tuple[str, ...]
-    beamf3_ras_mm: Point | None
-    beamf3_mni_mm: Point | None
-    split_half_mm: float | None
-    radius_95_mm: float | None
-    clean_minutes: float
-    mean_fd_mm: float
-    has_truth: bool
-    distance_to_truth_mm: float | None
-
-    @property
-    def beamf3_distance_mm(self) -> float | None:
-        """Straight line between the two points on the scalp."""
-        return distance_mm(self.entry_ras_mm, self.beamf3_ras_mm)
-
-    def row(self) -> dict[str, object]:
-        """Return the row of the table."""
-        plain: dict[str, object] = {name: value for name, value in asdict(self).items() if name in COLUMNS}
-        for name in ("target", "entry", "beamf3"):
-            plain |= _columns(name, getattr(self, f"{name}_ras_mm"))
-        for name in ("target_mni", "beamf3_mni"):
-            plain |= _columns(name, getattr(self, f"{name}_mm"))
-        words = {"status": self.status.value, "beamf3_status": self.beamf3_status and self.beamf3_status.value}
-        return (
-            plain
-            | words
-            | {"reasons": "; ".join(_one_line(text) for text in self.reasons) or None}
-            | {"beamf3_distance_mm": self.beamf3_distance_mm}
-        )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _columns(name: str, place: Point | None) -> dict[str, object]:
-    values = place or (float("nan"),) * 3
-    return {f"{name}_{axis}": value for axis, value in zip("xyz", values, strict=True)}
-
-
-def _require_equal_lengths(
-    markers: Sequence[Path], target: Sequence[Path], participants: Sequence[str], sites: Sequence[str]
-) -> None:
-    counts = {"markers": len(markers), "target": len(target), "participants": len(participants), "sites": len(sites)}
-    if len(set(counts.values())) != 1:
-        told = ", ".join(f"{count} {name}" for name, count in counts.items())
-        raise InputError(told, expected="the same number of each, in the same order")
-
-
-def _load_truth(path: Path | None) -> dict[str, Point]:
-    if path is None:
-        return {}
-    found: dict[str, Point] = {}
-    for row in read_words(path, required=("participant_id", "target_x", "target_y", "target_z")):
-        label = bare_label(row["participant_id"])
-        place = (float(row["target_x"]), float(row["target_y"]), float(row["target_z"]))
-        if found.setdefault(label, place) != place:
-            raise InputError(f"two different true targets for {label}", where=path, expected="one place a participant")
-    return found
-
-
-def _member(name: str, site: str, marker_file: Path, target_file: Path, truths: Mapping[str, Point]) -> Member:
-    result, markers = TargetResult.load(target_file), load_markers(marker_file)
-    circuit, beam = find_marker(markers, "circuit"), find_marker(markers, "beamF3")
-    require_same_target(marker_file, circuit, result)
-    status = worst([result.status, *([circuit.status] if circuit else [])])
-    best = result.candidates[0] if result.candidates and status is not Status.ABSTAIN else None
-    beam_shown = beam if beam and beam.status is not Status.ABSTAIN else None
-    place = best.target_ras_mm if best else None
-    true_place = truths.get(bare_label(name))
-    return Member(
-        participant_id=name,
-        site=site if site and site != "n/a" else _NO_SITE,
-        status=status,
-        reasons=with_marker_reasons(result.reasons, circuit),
-        target_ras_mm=place,
-        target_mni_mm=best.target_mni_mm if best else None,
-        entry_ras_mm=circuit.entry_ras_mm if circuit and best else None,
-        beamf3_status=beam.status if beam else None,
-        beamf3_reasons=_own_reasons(beam),
-        beamf3_ras_mm=beam_shown.entry_ras_mm if beam_shown else None,
-        beamf3_mni_mm=beam_shown.target_mni_mm if beam_shown else None,
-        split_half_mm=number(result.measures.get("split_half_mm")) if best else None,
-        radius_95_mm=number(result.measures.get("radius_95_mm")) if best else None,
-        clean_minutes=result.clean_minutes,
-        mean_fd_mm=result.mean_fd_mm,
-        has_truth=true_place is not None,
-        distance_to_truth_mm=distance_mm(place, true_place),
-    )
-
-
-def _own_reasons(marker: Marker | None) -> tuple[str, ...]:
-    return with_marker_reasons((), marker) if marker else ("the markers table has no Beam F3 row",)
+    return {"out_targets": COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -268,47 +140,194 @@ def _site_summary(people: Sequence[Member], name: str, index: int) -> SiteSummar
     )
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A drawing with its caption."""
-
-    svg: str
-    caption: str
-
-
-def _by_site(people: Sequence[Member], name: str) -> list[list[Point]]:
+def _by_site(people: Sequence[Member], name: str) -> list[list[Any]]:
+    """Return what members have under a name, by site; those without it are left out."""
     return [
-        [place for member in people if member.site == site and (place := getattr(member, name)) is not None]
+        [value for member in people if member.site == site and (value := getattr(member, name)) is not None]
         for site in _site_names(people)
     ]
 
 
-def _brains(people: Sequence[Member]) -> list[Drawing]:
-    drawings: list[Drawing] = []
-    for name, words in (("target_mni_mm", "Circuit targets"), ("beamf3_mni_mm", "Cortex under Beam F3")):
-        groups = _by_site(people, name)
-        if shown := sum(map(len, groups)):
-            label = f"{words} of the participants on a schematic brain, by site."
-            svg = plots.glass_brain(groups, label, name.split("_", maxsplit=1)[0])
-            drawings.append(Drawing(svg, f"{words}: {shown} of {len(people)} participants, MNI152NLin2009cAsym mm."))
-    return drawings
+def _all(people: Sequence[Member], name: str) -> list[float]:
+    return [value for member in people if (value := getattr(member, name)) is not None]
 
 
-def _distributions(people: Sequence[Member]) -> list[Drawing]:
-    labels = {
-        "clean_minutes": "Clean minutes",
-        "mean_fd_mm": "Mean FD (mm)",
-        "split_half_mm": "Split-half distance (mm)",
-        "radius_95_mm": "95 % radius (mm)",
-        "beamf3_distance_mm": "Scalp distance to Beam F3 (mm)",
-        "distance_to_truth_mm": "Distance to the truth (mm)",
+def _places(people: Sequence[Member]) -> dict[str, Any]:
+    """Where the targets are: the pictures, and how many are on them."""
+    targets, beams = _by_site(people, "target_mni_mm"), _by_site(people, "beamf3_mni_mm")
+    shown = (sum(map(len, targets)), sum(map(len, beams)))
+    if not any(shown):
+        return {"places_shown": shown, "glass": None, "surfaces": [], "right_half": 0}
+    label = "Circuit targets and the cortex under Beam F3 of the participants on a schematic brain, by site."
+    return {
+        "places_shown": shown,
+        "glass": plots.glass_brain(targets, beams, label, "glass"),
+        "surfaces": surface_pictures(targets, beams),
+        "right_half": right_half([*targets, *beams]),
     }
-    drawings: list[Drawing] = []
-    for name, words in labels.items():
-        groups = [
-            [value for member in people if member.site == site and (value := getattr(member, name)) is not None]
-            for site in _site_names(people)
-        ]
-        if any(groups):
-            drawings.append(Drawing(plots.strip_plot(groups, words, f"strip-{name.replace('_', '-')}"), words))
-    return drawings
+
+
+@dataclass(frozen=True)
+class SpreadRow:
+    """A distribution in words and numbers."""
+
+    words: str
+    spread: Spread
+    published: float | None = None
+
+
+def _distances(people: Sequence[Member]) -> dict[str, Any]:
+    """Distances within and between people."""
+    found = distances(people)
+    within, between = Spread.of(found.within), Spread.of(found.between)
+    return {
+        "distance_rows": _distance_rows(found),
+        "distance_plot": _distance_plot(found),
+        "within": within,
+        "between": between,
+        "people_placed": len({member.person for member in people if member.target_mni_mm is not None}),
+        "ratio": found.ratio,
+        "published": {"within": PUBLISHED_WITHIN_MM, "between": PUBLISHED_BETWEEN_MM, "ratio": PUBLISHED_RATIO},
+    }
+
+
+def _distance_rows(found: Distances) -> list[SpreadRow]:
+    given = (
+        ("Within a person: two halves of one scan", found.within, PUBLISHED_WITHIN_MM),
+        ("One person, two sessions", found.sessions, None),
+        ("Between people: all pairs", found.between, PUBLISHED_BETWEEN_MM),
+        ("Between people of one site: pairs", found.between_same_site, None),
+        ("Chance: two random places in the search region", found.chance, None),
+    )
+    spreads = [(words, Spread.of(values), published) for words, values, published in given]
+    return [SpreadRow(words, spread, published) for words, spread, published in spreads if spread]
+
+
+def _distance_plot(found: Distances) -> str | None:
+    rows = [
+        plots.Row("within a person\n(halves of a scan)", found.within, within=True),
+        plots.Row("one person,\ntwo sessions", found.sessions, within=True),
+        plots.Row("between people,\nall pairs", found.between, within=False),
+        plots.Row("between people\nof one site", found.between_same_site, within=False),
+    ]
+    rows = [row for row in rows if row.values]
+    return plots.distances_plot(rows, "distances") if rows else None
+
+
+def _reliability(people: Sequence[Member]) -> dict[str, Any]:
+    """Reliability against clean minutes."""
+    given = (
+        ("split_half_mm", "split-half distance (mm)", PUBLISHED_WITHIN_MM),
+        ("radius_95_mm", "95 % radius (mm)", None),
+    )
+    panels = [plots.Panel(words, _against_minutes(people, name), line) for name, words, line in given]
+    panels = [panel for panel in panels if any(panel.groups)]
+    pairs = [pair for group in _against_minutes(people, "split_half_mm") for pair in group]
+    return {
+        "reliability_plot": plots.reliability_plot(panels, "reliability") if panels else None,
+        "reliability_trend": trend(pairs),
+        "reliability_count": len(pairs),
+    }
+
+
+def _against_minutes(people: Sequence[Member], name: str) -> list[list[tuple[float, float]]]:
+    sites = [[member for member in people if member.site == site] for site in _site_names(people)]
+    return [
+        [(member.clean_minutes, value) for member in own if (value := getattr(member, name)) is not None] for own in sites
+    ]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of quality."""
+
+    name: str
+    words: str
+    decimals: int = 1
+    from_zero: bool = True
+
+
+MEASURES = (
+    Measure("clean_minutes", "Clean minutes"),
+    Measure("mean_fd_mm", "Mean FD (mm)", 2),
+    Measure("coverage_search_mask", "Search region with signal (0 to 1)", 2, from_zero=False),
+    Measure("coverage_sgacc", "sgACC with signal (0 to 1)", 2, from_zero=False),
+    Measure("split_half_mm", "Split-half distance (mm)"),
+    Measure("radius_95_mm", "95 % radius (mm)"),
+    Measure("beamf3_distance_mm", "Scalp distance to Beam F3 (mm)"),
+    Measure("distance_to_truth_mm", "Distance to the truth (mm)"),
+)
+"""What is shown by site, as far as the results have it."""
+
+
+@dataclass(frozen=True)
+class MeasureBySite:
+    """A measure's distributions, and whether sites differ in it."""
+
+    words: str
+    decimals: int
+    svg: str
+    spreads: tuple[Spread | None, ...]
+    """In the order of the sites."""
+    test: SiteTest | None
+    p_holm: float | None
+
+    @property
+    def outcome(self) -> str:
+        """What the test says, or why there is none."""
+        if self.p_holm is not None:
+            return "sites differ more than by chance" if self.p_holm < SIGNIFICANT else "no difference shown"
+        large = [spread for spread in self.spreads if spread and spread.count >= MIN_PER_SITE]
+        return "too few to compare" if len(large) < 2 else "all values are equal"
+
+
+def _quality(people: Sequence[Member]) -> dict[str, Any]:
+    """Quality by site, with the test between sites corrected for the number of measures that could be tested."""
+    groups = {item: _by_site(people, item.name) for item in MEASURES}
+    groups = {item: values for item, values in groups.items() if any(values)}
+    tests = {item: SiteTest.of(values) for item, values in groups.items()}
+    tested = [(item, test) for item, test in tests.items() if test]
+    corrected = dict(zip((item for item, _ in tested), holm([test.p for _, test in tested]), strict=True))
+    measures = [
+        MeasureBySite(
+            item.words,
+            item.decimals,
+            plots.strip_plot(values, item.words, f"strip-{item.name.replace('_', '-')}", from_zero=item.from_zero),
+            tuple(Spread.of(own) for own in values),
+            tests[item],
+            corrected.get(item),
+        )
+        for item, values in groups.items()
+    ]
+    return {"measures": measures, "tested": len(tested), "min_per_site": MIN_PER_SITE}
+
+
+def _beam(people: Sequence[Member]) -> dict[str, Any]:
+    """Circuit target and Beam F3 over the cohort."""
+    cortex, scalp = _all(people, "beamf3_cortex_distance_mm"), _all(people, "beamf3_distance_mm")
+    given = (("On the cortex", cortex), ("On the scalp", scalp))
+    rows = [SpreadRow(words, spread) for words, values in given if (spread := Spread.of(values))]
+    by_site = [beam_to_circuit([member for member in people if member.site == site]) for site in _site_names(people)]
+    return {
+        "beam_rows": rows,
+        "beam_cortex": Spread.of(cortex),
+        "beam_far": [(limit, sum(value > limit for value in cortex)) for limit in FAR_MM],
+        "beam_direction": Direction.of(people),
+        "beam_cumulative": plots.cumulative_plot(scalp, cortex, "cumulative") if cortex or scalp else None,
+        "beam_arrows": plots.arrows_plot(by_site, "arrows") if any(by_site) else None,
+    }
+
+
+def _remarks(people: Sequence[Member]) -> list[tuple[str, list[Member]]]:
+    """Who abstained and why, then cautions, then the rest that has a remark."""
+    given = (
+        ("No circuit target (abstained)", Status.ABSTAIN),
+        ("Circuit target with caution", Status.CAUTION),
+        ("Other remarks", Status.OK),
+    )
+    found = [(words, [member for member in people if member.status is status]) for words, status in given]
+    telling = [
+        (words, [member for member in own if member.reasons or member.beamf3_reasons or member.status is Status.ABSTAIN])
+        for words, own in found
+    ]
+    return [(words, own) for words, own in telling if own]
