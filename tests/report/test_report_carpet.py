@@ -11,11 +11,13 @@ import pytest
 from made_up_participant import CENTRE, storage_affine
 
 from tmsprep import stages
+from tmsprep.denoise.series import Series
 from tmsprep.errors import ContractError, InputError
 from tmsprep.files import read_tsv, save_nifti, write_tsv
 from tmsprep.report import carpet as stage
 from tmsprep.report.carpet_picture import Carpet, draw
-from tmsprep.spaces import apply_affine, save_itk_affines
+from tmsprep.report.tsnr_steps import cleaned_tsnr
+from tmsprep.spaces import Grid, Transform, apply_affine, save_itk_affines
 
 VOLUMES, DUMMIES, CENSORED = 120, 2, (40, 41)
 SHAPE = (26, 30, 24)
@@ -50,14 +52,14 @@ def made_up(
     files["mask"] = folder / "mask.nii.gz"
     save_nifti(files["mask"], own["brain"], affine, xform_code=1)
     for name, sd, first in (("echo", 4.0, 0), ("optcom", 2.5, dummies), ("denoised", 2.0, dummies)):
-        files[name] = folder / f"{name}_bold.nii.gz"
+        files[name] = folder / f"{name}_bold.nii"
         save_series(files[name], series(own, rng, 100.0, sd)[..., first:], affine)
     anatomy = storage_affine(anatomical, (60, 64, 62), 2.0)
     anatomical_tissues = tissues(grid_points(anatomy, (60, 64, 62)))
     for name in ("gm", "wm", "csf"):
         files[name] = folder / f"{name}.nii.gz"
         save_nifti(files[name], anatomical_tissues[name].astype(np.float32), anatomy, xform_code=1)
-    files["cleaned"], files["cleaned_mask"] = folder / "cleaned_bold.nii.gz", folder / "cleaned_mask.nii.gz"
+    files["cleaned"], files["cleaned_mask"] = folder / "cleaned_bold.nii", folder / "cleaned_mask.nii.gz"
     target = storage_affine("LAS", (24, 24, 22), 5.0)
     cleaned = tissues(grid_points(target, (24, 24, 22)))
     save_series(files["cleaned"], series(cleaned, rng, 0.0, 1.0)[..., dummies:], target)
@@ -73,10 +75,11 @@ def made_up(
 
 
 def series(own: dict[str, np.ndarray], rng: np.random.Generator, mean: float, sd: float) -> np.ndarray:
-    data = rng.normal(mean, sd, (*own["brain"].shape, VOLUMES)) * own["brain"][..., np.newaxis]
+    data = np.zeros((*own["brain"].shape, VOLUMES), dtype=np.float32)
+    data[own["brain"]] = rng.normal(mean, sd, (int(own["brain"].sum()), VOLUMES))
     for name, tissue in (("gm", "grey matter"), ("wm", "white matter"), ("csf", "CSF")):
         data[own[name], SPIKES[tissue]] += 3 * sd
-    return data.astype(np.float32)
+    return data
 
 
 def save_series(path: Path, data: np.ndarray, affine: np.ndarray) -> None:
@@ -125,6 +128,27 @@ def test_tsnr_is_mean_over_the_noise_that_was_put_in(tmp_path: Path) -> None:
         # one spike of 3 SD in 116 volumes makes the noise 4 % larger
         assert table[column].to_dict() == pytest.approx(expected, rel=0.06)
     assert table.loc["one echo", "description"] == "echo 2 of 3 alone"
+
+
+def test_the_last_step_takes_the_mean_of_the_same_place() -> None:
+    """The mean rises from left to right (boldref mm); censored volumes are wild, and the grids lie between each other."""
+    native = np.diag([5.0, 5.0, 5.0, 1.0])
+    everywhere = np.ones(SHAPE, dtype=bool)
+    everywhere[:, :4] = False
+    means = 100 + grid_points(native, SHAPE)[everywhere][:, 0]
+    before = Series(means[np.newaxis].astype(np.float32), everywhere, Grid(SHAPE, native), 2.0)
+    affine = np.linalg.inv(TURN) @ native @ np.array([[1, 0, 0, 5.5], [0, 1, 0, 2.7], [0, 0, 1, 4.5], [0, 0, 0, 1.0]])
+    small = (12, 16, 14)
+    kept = np.arange(40) != 7
+    samples = np.where(np.arange(40) % 2, 2.0, -2.0)[:, np.newaxis] * np.ones((1, int(np.prod(small))))
+    samples[7] = 1e4
+    cleaned = Series(samples.astype(np.float32), np.ones(small, dtype=bool), Grid(small, affine.astype(np.float64)), 2.0)
+    found = cleaned_tsnr(cleaned, kept, before, Transform.from_matrix(TURN)).reshape(small)
+    x_mm = apply_affine(TURN @ affine, np.moveaxis(np.indices(small), 0, -1))[..., 0]
+    assert np.isnan(found[:, 0]).all(), "there is no mean where the mask before does not reach"
+    expected = (100 + x_mm) / samples[kept, 0].std()
+    assert found[:, 2:] == pytest.approx(expected[:, 2:], rel=1e-5)
+    assert found[:, 1] == pytest.approx(expected[:, 1], rel=1e-5), "the rim is not darkened by the nothing around it"
 
 
 def test_single_echo_has_two_steps(tmp_path: Path) -> None:
@@ -216,6 +240,7 @@ def test_voxels_without_signal_are_left_out(tmp_path: Path, monkeypatch: pytest.
     data = np.array(image.dataobj, dtype=np.float32)
     data[: SHAPE[0] // 3] = 0
     data[SHAPE[0] // 2, SHAPE[1] // 2, SHAPE[2] // 2] = np.nan
+    assert image.affine is not None
     save_series(arguments["echo"][0], data, image.affine)
     before, _ = carpets(arguments, monkeypatch)
     for block in before.blocks:
@@ -291,7 +316,13 @@ def test_the_picture_is_small_and_says_nothing_of_when_and_where(tmp_path: Path)
     with Image.open(arguments["out_carpet"]) as image:
         assert image.info == {} or set(image.info) <= {"transparency", "gamma", "dpi"}
         assert image.width >= 800
-    assert arguments["out_carpet"].stat().st_size < 400_000
+
+
+def test_a_long_run_of_pure_noise_makes_no_large_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    carpet = Carpet(tuple(rng.normal(size=(rows, 600)).astype(np.float32) for rows in (170, 90, 40)))
+    draw(tmp_path / "drawn.png", carpet, carpet, np.full(600, 0.1), np.ones(600, dtype=bool), stage.TISSUES)
+    assert (tmp_path / "drawn.png").stat().st_size < 400_000
 
 
 def test_tables_of_another_run_are_refused(tmp_path: Path) -> None:

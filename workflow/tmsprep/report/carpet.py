@@ -67,7 +67,7 @@ class Volumes:
 def _kept(regressors: Path, volumes: int) -> NDArray[np.bool_]:
     """Return (volumes as acquired,) which entered the fit; those that the design does not name did not."""
     rows = read_tsv(regressors, required=("volume", "kept"))
-    named, flags = (pd.to_numeric(rows[name], errors="coerce").to_numpy(np.float64) for name in ("volume", "kept"))
+    named, flags = (np.array(pd.to_numeric(rows[name], errors="coerce"), np.float64) for name in ("volume", "kept"))
     # the design names every volume after the dummy scans, in order
     if not (0 < len(named) <= volumes and np.array_equal(named, np.arange(volumes - len(named), volumes))):
         span = f"volumes {named[0]:g} to {named[-1]:g}" if len(named) else "no volume"
@@ -150,7 +150,7 @@ def draw_carpet(
     return {"out_tsnr": {name: {"Description": text} for name, text in COLUMNS.items()}}
 
 
-_LAST = "after the regression, in T1w space, smoothed: not all of this gain is the regression's"
+_LAST = "after the regression, in T1w space; smoothing is part of it, so this gain is not the regression's alone"
 
 
 def _native(echoes: Sequence[Path], optcom: Path | None, denoised: Path | None) -> list[tuple[str, str, Path]]:
