@@ -4,6 +4,11 @@
 GROUP = config.get(GROUP_UNITS, list(STUDY.units))
 
 
+def denoise_summaries(unit):
+    "The denoising summaries of a unit's runs."
+    return [f"{NIBS}/{{run}}_desc-denoise_summary.json".format(folder=folder_of_stem(run), run=run) for run in STUDY.run_stems(unit)]
+
+
 rule group_arguments:
     "The group's files, in a file: a command line takes those of some hundred participants at most."
     output:
@@ -19,6 +24,10 @@ rule group_arguments:
             *(unit_label(unit) for unit in GROUP),
             "--sites",
             *(STUDY.units[unit].site or "n/a" for unit in GROUP),
+            "--denoise-summary",
+            *(summary for unit in GROUP for summary in denoise_summaries(unit)),
+            "--run-participants",
+            *(unit_label(unit) for unit in GROUP for _ in denoise_summaries(unit)),
         ],
     localrule: True
     run:
@@ -30,6 +39,7 @@ rule group:
     input:
         markers=STUDY.participant_files(f"{NIBS}/{{unit}}_markers.tsv", GROUP),
         target=STUDY.participant_files(f"{NIBS}/{{unit}}_desc-circuit_target.json", GROUP),
+        denoise_summary=[summary for unit in GROUP for summary in denoise_summaries(unit)],
         arguments=rules.group_arguments.output.arguments,
         truth=[STUDY.truth.as_posix()] if STUDY.truth else [],
     output:

@@ -20,7 +20,7 @@ from made_up_participant import BEAM_SCALP, ENTRY, TARGET, Participant
 
 from tmsprep import stages
 from tmsprep.errors import InputError
-from tmsprep.files import read_tsv, write_tsv
+from tmsprep.files import read_tsv, write_json, write_tsv
 from tmsprep.records import Status
 from tmsprep.report.group import write_group_report
 from tmsprep.report.group_members import COLUMNS
@@ -285,3 +285,24 @@ def test_the_dictionary_tells_every_column(three: list[Participant], tmp_path: P
     assert list(fields) == list(read_tsv(arguments["out_targets"]).columns)
     assert all(told["Description"] for told in fields.values())
     assert all(told.get("Units") == "mm" for name, told in fields.items() if name.endswith(("_mm", "_x", "_y", "_z")))
+
+
+def test_tsnr_is_the_mean_over_a_participants_runs(three: list[Participant], tmp_path: Path) -> None:
+    arguments = arguments_of(three, tmp_path)
+    values = {"sub-01": (60.0, 70.0), "sub-03": (81.5,)}
+    whose = [name for name, own in values.items() for _ in own]
+    summaries = [tmp_path / f"summary-{index}.json" for index in range(len(whose))]
+    for path, value in zip(summaries, [value for own in values.values() for value in own], strict=True):
+        write_json(path, {"TSNRMedianBrain": value})
+    stages.run("group", arguments | {"denoise_summary": summaries, "run_participants": whose})
+    table = read_tsv(arguments["out_targets"]).set_index("participant_id")
+    assert table["tsnr"].to_dict() == pytest.approx({"sub-01": 65.0, "sub-02": np.nan, "sub-03": 81.5}, nan_ok=True)
+    assert "tSNR before the regression" in text_of(arguments["out_html"])
+
+
+@pytest.mark.parametrize("whose", [["sub-01", "sub-02"], ["sub-09"]])
+def test_runs_of_nobody_are_refused(three: list[Participant], tmp_path: Path, whose: list[str]) -> None:
+    summary = tmp_path / "summary.json"
+    write_json(summary, {"TSNRMedianBrain": 50.0})
+    with pytest.raises(InputError):
+        stages.run("group", arguments_of(three, tmp_path) | {"denoise_summary": [summary], "run_participants": whose})

@@ -16,7 +16,7 @@ from tmsprep import __version__
 from tmsprep.files import write_tsv
 from tmsprep.records import Status
 from tmsprep.report import group_plots as plots
-from tmsprep.report.group_members import COLUMNS, Member, load_members
+from tmsprep.report.group_members import COLUMNS, Member, load_members, load_tsnr
 from tmsprep.report.group_numbers import (
     MIN_PER_SITE,
     PUBLISHED_BETWEEN_MM,
@@ -49,6 +49,8 @@ def write_group_report(
     participants: list[str],
     sites: list[str],
     truth: InFile | None = None,
+    denoise_summary: list[InFile] | None = None,
+    run_participants: list[str] | None = None,
     out_targets: OutFile,
     out_html: OutFile,
 ) -> SidecarFields:
@@ -66,6 +68,10 @@ def write_group_report(
         Where each was scanned, in the same order; ``n/a`` if unknown.
     truth
         True targets of simulated participants: participant_id, target_x, target_y, target_z in scanner RAS mm (TSV).
+    denoise_summary
+        Summary of each run's denoising (JSON), of all participants.
+    run_participants
+        Whose run each of them is.
     out_targets
         One row a participant (TSV).
     out_html
@@ -76,7 +82,8 @@ def write_group_report(
     InputError
         The lists differ in length, or files contradict each other.
     """
-    people = load_members(markers, target, participants, sites, truth)
+    tsnr = load_tsnr(denoise_summary or [], participants, run_participants or [])
+    people = load_members(markers, target, participants, sites, truth, tsnr)
     write_tsv(out_targets, pd.DataFrame([member.row() for member in people], columns=list(COLUMNS)), decimals=3)
     html = render(
         "group.html.j2",
@@ -250,6 +257,7 @@ class Measure:
 MEASURES = (
     Measure("clean_minutes", "Clean minutes"),
     Measure("mean_fd_mm", "Mean FD (mm)", 2),
+    Measure("tsnr", "tSNR before the regression", 0),
     Measure("coverage_search_mask", "Search region with signal (0 to 1)", 2, from_zero=False),
     Measure("coverage_sgacc", "sgACC with signal (0 to 1)", 2, from_zero=False),
     Measure("split_half_mm", "Split-half distance (mm)"),

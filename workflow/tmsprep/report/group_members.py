@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from tmsprep.errors import InputError
+from tmsprep.files import read_json
 from tmsprep.records import Point, Status, TargetResult
 from tmsprep.report.facts import (
     Marker,
@@ -58,6 +60,10 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "chance_distance_mm": _mm("Distance of two random places in the search region, as a yardstick for the distances above"),
     "clean_minutes": {"Description": "Data after censoring", "Units": "min"},
     "mean_fd_mm": _mm("Mean framewise displacement"),
+    "tsnr": {
+        "Description": "Temporal signal-to-noise ratio before the regression (after tedana, if it ran), median over the"
+        " brain; mean over runs"
+    },
     "coverage_search_mask": {"Description": "Part of the search region that has signal, 0 to 1"},
     "coverage_sgacc": {"Description": "Part of the subgenual anterior cingulate cortex that has signal, 0 to 1"},
     "distance_to_truth_mm": _mm("Distance from the circuit target to the known true one; simulated participants only"),
@@ -88,6 +94,7 @@ class Member:
     chance_distance_mm: float | None
     clean_minutes: float
     mean_fd_mm: float
+    tsnr: float | None
     coverage_search_mask: float | None
     coverage_sgacc: float | None
     has_truth: bool
@@ -131,9 +138,14 @@ def _columns(name: str, place: Point | None) -> dict[str, object]:
 
 
 def load_members(
-    markers: Sequence[Path], target: Sequence[Path], participants: Sequence[str], sites: Sequence[str], truth: Path | None
+    markers: Sequence[Path],
+    target: Sequence[Path],
+    participants: Sequence[str],
+    sites: Sequence[str],
+    truth: Path | None,
+    tsnr: Mapping[str, float],
 ) -> list[Member]:
-    """Read the results of all participants.
+    """Read the results of all participants; `tsnr` is by participant.
 
     Raises
     ------
@@ -143,7 +155,26 @@ def load_members(
     truths = _load_truth(truth)
     _require_equal_lengths(markers, target, participants, sites)
     given = zip(participants, sites, markers, target, strict=True)
-    return [_member(name, site, marker, result, truths) for name, site, marker, result in given]
+    return [_member(name, site, marker, result, truths, tsnr.get(name)) for name, site, marker, result in given]
+
+
+def load_tsnr(summaries: Sequence[Path], participants: Sequence[str], whose: Sequence[str]) -> dict[str, float]:
+    """Return the mean over each participant's runs of what the denoising stage says of their tSNR.
+
+    Raises
+    ------
+    InputError
+        The lists differ in length, or a run is of nobody in the group.
+    """
+    if len(summaries) != len(whose):
+        raise InputError(f"{len(summaries)} denoising summaries of {len(whose)} named runs", expected="one label a summary")
+    values: dict[str, list[float]] = {}
+    for path, name in zip(summaries, whose, strict=True):
+        if name not in participants:
+            raise InputError(f"a run of {name}, who is not in the group", where=path, expected="a label of --participants")
+        if (value := number(read_json(path).get("TSNRMedianBrain"))) is not None:
+            values.setdefault(name, []).append(value)
+    return {name: fmean(own) for name, own in values.items()}
 
 
 def _require_equal_lengths(
@@ -167,7 +198,9 @@ def _load_truth(path: Path | None) -> dict[str, Point]:
     return found
 
 
-def _member(name: str, site: str, marker_file: Path, target_file: Path, truths: Mapping[str, Point]) -> Member:
+def _member(
+    name: str, site: str, marker_file: Path, target_file: Path, truths: Mapping[str, Point], tsnr: float | None
+) -> Member:
     result, markers = TargetResult.load(target_file), load_markers(marker_file)
     circuit, beam = find_marker(markers, "circuit"), find_marker(markers, "beamF3")
     require_same_target(marker_file, circuit, result)
@@ -196,6 +229,7 @@ def _member(name: str, site: str, marker_file: Path, target_file: Path, truths: 
         chance_distance_mm=number(of_target.get("chance_distance_mm")),
         clean_minutes=result.clean_minutes,
         mean_fd_mm=result.mean_fd_mm,
+        tsnr=tsnr,
         coverage_search_mask=number(result.measures.get("coverage_search_mask")),
         coverage_sgacc=number(result.measures.get("coverage_sgacc")),
         has_truth=true_place is not None,
