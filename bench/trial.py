@@ -4,10 +4,11 @@
 
 40 participants (--quick: 6) with known true targets: the tests' tiny head, its size varied a few per cent along each axis,
 short multi-echo runs, sites that differ in head movement and noise, a few people who move so much that the program should
-abstain. Then what a trial does: `tmsprep BIDS OUT participant group`, an allocation (half of each site to each arm, made
-here, not by the program), `tmsprep handoff`. A classifier is asked to tell the arms apart by the packages, and, to show that
-it could, by the markers tables that the packages were made of. With --folder the trial is kept there and what is done of it
-is not done again; without, it takes more than an hour on two cores.
+abstain, or that nothing can be computed. Then what a trial does: `tmsprep BIDS OUT participant group`, an allocation of
+those with a result (half of each site to each arm, made here, not by the program), `tmsprep handoff`. A classifier is asked
+to tell the arms apart by the packages, and, to show that it could, by the markers tables that the packages were made of.
+With --folder the trial is kept there and what is done of it is not done again; without, it takes more than an hour on two
+cores.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -46,7 +47,8 @@ class Site:
 
 
 SITES = (Site("Northtown", 0.08, 130.0), Site("Southport", 0.12, 110.0), Site("Westfield", 0.16, 90.0))
-RESTLESS_FD_MM = 0.6
+RESTLESS_FD_MM = (0.6, 0.25)
+"""In turn: too little is left for the regression; too few minutes are left for a target."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -72,18 +74,19 @@ def scan(bids: Path, people: int) -> None:
         label, site = f"{index + 1:02d}", SITES[index % len(SITES)]
         if (bids / f"sub-{label}" / "func").exists():
             continue
-        moves = RESTLESS_FD_MM if (index + 1) % RESTLESS == 0 else site.mean_fd_mm
+        moves = RESTLESS_FD_MM[index // RESTLESS % 2] if (index + 1) % RESTLESS == 0 else site.mean_fd_mm
         size = np.random.default_rng([7, index]).uniform(0.95, 1.05, 3)
         protocol = replace(PROTOCOL, tsnr=site.tsnr)
         add_participant(bids, label, site=site.name, size=size, protocol=protocol, mean_fd_mm=moves, seed=100 + index)
 
 
-def allocate(bids: Path, path: Path) -> dict[str, str]:
-    """Draw the arms: half of each site to each (an odd one by lot)."""
+def allocate(bids: Path, people: Collection[str], path: Path) -> dict[str, str]:
+    """Draw the arms of some people: half of each site to each (an odd one by lot)."""
     rng = np.random.default_rng(2026)
     sites: dict[str, list[str]] = {}
     for row in sorted(read_tsv(bids / "participants.tsv").to_dict("records"), key=lambda row: row["participant_id"]):
-        sites.setdefault(str(row["site"]), []).append(str(row["participant_id"]))
+        if row["participant_id"] in people:
+            sites.setdefault(str(row["site"]), []).append(str(row["participant_id"]))
     arms: dict[str, str] = {}
     for own in sites.values():
         drawn = np.array(["circuit", "beamF3"] * ((len(own) + 1) // 2))
@@ -119,7 +122,10 @@ def load_people(path: Path) -> dict[str, Person]:
 def measure(folder: Path, people: int) -> Iterator[Row]:
     """Yield the rows of a finished run."""
     table = load_people(folder / "out" / "tmsprep" / "group_targets.tsv")
-    yield at_least("participants in the group table", len(table), people)
+    page = (folder / "out" / "tmsprep" / "group.html").read_text(encoding="utf-8")
+    told = sum(f">sub-{index + 1:02d}<" in page for index in range(people))
+    yield at_least("participants whom the group page names", told, people)
+    yield note("  without a result, with the reason", people - len(table))
     for status in ("ok", "caution", "abstain"):
         yield note(f"status {status}", sum(person.status == status for person in table.values()))
     given = [person for person in table.values() if person.status != "abstain"]
@@ -134,7 +140,7 @@ def measure_handoff(folder: Path, table: dict[str, Person]) -> Iterator[Row]:
     """Hand off, count, and let a classifier try."""
     from tests.trial.fingerprints import markers_fingerprint, package_fingerprint, telling
 
-    arms = allocate(folder / "bids", folder / "allocation.tsv")
+    arms = allocate(folder / "bids", table, folder / "allocation.tsv")
     packages, key = folder / "packages", folder / "key.tsv"
     shutil.rmtree(packages, ignore_errors=True)
     key.unlink(missing_ok=True)

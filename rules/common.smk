@@ -10,6 +10,7 @@ from tmsprep.study import (
     DRAFT_FOLDER,
     Engine,
     GROUP_UNITS,
+    GROUP_WITHOUT,
     Study,
     anat_stem,
     circuit_of,
@@ -26,7 +27,7 @@ os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ[
 # Snakemake keeps millions of objects; looking through them again and again takes a tenth of its time
 gc.set_threshold(100_000, 20, 100)
 
-STUDY = Study.from_config({key: value for key, value in config.items() if key != GROUP_UNITS})
+STUDY = Study.from_config({key: value for key, value in config.items() if key not in {GROUP_UNITS, GROUP_WITHOUT}})
 OPTIONS = STUDY.options
 
 OUT = STUDY.tmsprep.as_posix()

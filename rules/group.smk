@@ -2,6 +2,7 @@
 
 
 GROUP = config.get(GROUP_UNITS, list(STUDY.units))
+WITHOUT = config.get(GROUP_WITHOUT, [])
 
 
 def denoise_summaries(unit):
@@ -28,6 +29,7 @@ rule group_arguments:
             *(summary for unit in GROUP for summary in denoise_summaries(unit)),
             "--run-participants",
             *(unit_label(unit) for unit in GROUP for _ in denoise_summaries(unit)),
+            *(["--without", *WITHOUT] if WITHOUT else []),
         ],
     localrule: True
     run:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from rich.console import Console
 
-from tmsprep.summary import targets_table
+from tmsprep.summary import targets_table, without_result
 
 
 def test_numbers_have_one_decimal_whole_ones_too(tmp_path: Path) -> None:
@@ -23,3 +26,30 @@ def test_numbers_have_one_decimal_whole_ones_too(tmp_path: Path) -> None:
     assert "7.0" in text
     assert "3.0" in text
     assert text.count("n/a") == 5
+
+
+@dataclass(frozen=True)
+class Row:
+    participant_id: str
+    session_id: str | None
+    status: str
+    reason: str
+
+
+def test_who_has_no_result_is_told_without_folders() -> None:
+    """Reasons go to the group's page, which sites exchange: the names of files may stand there, folders may not."""
+    rows = [
+        Row("sub-03", "ses-2", "error", "no T1w"),
+        Row("sub-01", None, "process", ""),
+        Row("sub-02", None, "error", "two T1w"),
+    ]
+    study: Any = SimpleNamespace(plan=SimpleNamespace(rows=rows))
+    failed = {
+        "sub-01": [(Path("a.log"), "first"), (Path("b.log"), "/home/me/out/sub-01_bold.nii.gz: 17 volumes\nare kept")],
+        "sub-02": [],
+    }
+    assert without_result(study, failed) == [
+        "sub-01: sub-01_bold.nii.gz: 17 volumes are kept",
+        "sub-02: no log says why",
+        "sub-03_ses-2: no T1w",
+    ]

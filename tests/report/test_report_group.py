@@ -306,3 +306,18 @@ def test_runs_of_nobody_are_refused(three: list[Participant], tmp_path: Path, wh
     write_json(summary, {"TSNRMedianBrain": 50.0})
     with pytest.raises(InputError):
         stages.run("group", arguments_of(three, tmp_path) | {"denoise_summary": [summary], "run_participants": whose})
+
+
+def test_who_has_no_result_is_told_with_the_reason_and_is_in_no_number(three: list[Participant], tmp_path: Path) -> None:
+    lines = ["sub-04: bold.nii.gz: 17 volumes are kept: too few", f"sub-05: {HOSTILE}"]
+    arguments = arguments_of(three, tmp_path)
+    stages.run("group", arguments | {"without": lines})
+    text = text_of(arguments["out_html"])
+    assert "2 more have no result and are in no number below" in text
+    assert "sub-04 bold.nii.gz: 17 volumes are kept: too few" in text
+    assert HOSTILE in text
+    assert own_scripts(etree.HTML(arguments["out_html"].read_text(encoding="utf-8"))) == 1
+    assert len(read_tsv(arguments["out_targets"])) == 3
+    assert "3 participants" in text
+    stages.run("group", arguments)
+    assert "no result" not in text_of(arguments["out_html"])

@@ -25,8 +25,8 @@ from tmsprep.interfaces.containers import Runtime
 from tmsprep.options import Options, to_mapping
 from tmsprep.provenance.publish import publish_provenance
 from tmsprep.provenance.runs import WorkflowRun
-from tmsprep.study import GROUP_UNITS, Engine, Study, check_fmriprep, check_options, engine_of, unit_label
-from tmsprep.summary import failures, make_console, plan_table, print_failures, targets_table
+from tmsprep.study import GROUP_UNITS, GROUP_WITHOUT, Engine, Study, check_fmriprep, check_options, engine_of, unit_label
+from tmsprep.summary import failures, make_console, plan_table, print_failures, targets_table, without_result
 from tmsprep.workflow_files import snakefile
 
 _VALIDATOR_MINUTES = 30
@@ -108,7 +108,7 @@ class Session:
             well = [unit for unit in self.study.units if unit_label(unit) not in failed]
             if not well:
                 return 1
-            self._write_config({GROUP_UNITS: well})
+            self._write_config({GROUP_UNITS: well, GROUP_WITHOUT: without_result(self.study, failed)})
             status = self._snakemake("group") or status
         return status
 

@@ -262,6 +262,9 @@ class Study:
 
 
 GROUP_UNITS = "group_units"
+"""Key of the configuration: the units with a result, which the group is made of."""
+GROUP_WITHOUT = "group_without"
+"""Key of the configuration: participants without a result, and why, for the group's page."""
 """Configuration key: the units that the group level takes in; all if absent."""
 
 MULTI_ECHO = 3

@@ -15,6 +15,7 @@ from rich.text import Text
 from tmsprep.files import read_tsv
 from tmsprep.inputs.model import Unit
 from tmsprep.preprocess.contract import anat_stem, folder_of_stem
+from tmsprep.provenance.record import without_folders
 from tmsprep.study import Study, unit_label, unit_stem
 
 _ERROR_MARK = "tmsprep: error: "
@@ -97,6 +98,17 @@ def _messages(logs: Iterable[Path]) -> list[tuple[Path, str]]:
         elif any(line.startswith("Traceback") for line in lines):
             found.append((log, f"a defect of this program: {lines[-1]}"))
     return found
+
+
+def without_result(study: Study, failed: Mapping[str, list[tuple[Path, str]]]) -> list[str]:
+    """Return a line for each participant without a result: who, and why, without the folders that a message may name."""
+    told = {label: "; ".join(text for _, text in messages) for label, messages in failed.items() if messages}
+    for row in study.plan.rows:
+        if row.status == "error":
+            told.setdefault("_".join(word for word in (row.participant_id, row.session_id) if word), row.reason)
+    for label in failed:
+        told.setdefault(label, "no log says why")
+    return [f"{label}: {without_folders(' '.join(reason.split()))}" for label, reason in sorted(told.items())]
 
 
 def print_failures(console: Console, study: Study, failed: Mapping[str, list[tuple[Path, str]]]) -> None:

@@ -51,6 +51,7 @@ def write_group_report(
     truth: InFile | None = None,
     denoise_summary: list[InFile] | None = None,
     run_participants: list[str] | None = None,
+    without: list[str] | None = None,
     out_targets: OutFile,
     out_html: OutFile,
 ) -> SidecarFields:
@@ -72,6 +73,8 @@ def write_group_report(
         Summary of each run's denoising (JSON), of all participants.
     run_participants
         Whose run each of them is.
+    without
+        Who has no result, and why: ``label: reason``.
     out_targets
         One row a participant (TSV).
     out_html
@@ -97,6 +100,7 @@ def write_group_report(
         **_quality(people),
         **_beam(people),
         remarks=_remarks(people),
+        without=[line.partition(": ")[::2] for line in without or ()],
         order=_ORDER,
         truth_given=truth is not None,
         unknown_truth=[member.participant_id for member in people if truth is not None and not member.has_truth],
