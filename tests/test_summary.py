@@ -47,9 +47,11 @@ def test_who_has_no_result_is_told_without_folders() -> None:
     failed = {
         "sub-01": [(Path("a.log"), "first"), (Path("b.log"), "/home/me/out/sub-01_bold.nii.gz: 17 volumes\nare kept")],
         "sub-02": [],
+        "sub-04": [],
     }
     assert without_result(study, failed) == [
-        "sub-01: sub-01_bold.nii.gz: 17 volumes are kept",
-        "sub-02: no log says why",
+        "sub-01: first; sub-01_bold.nii.gz: 17 volumes are kept",
+        "sub-02: two T1w",
         "sub-03_ses-2: no T1w",
+        "sub-04: no log says why",
     ]
