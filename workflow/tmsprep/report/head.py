@@ -214,7 +214,7 @@ def static_picture(scene: Scene) -> Picture:
     _draw_signs(axes, scene, axes_ras, middle)
     axes.set_aspect("equal")
     axes.autoscale_view()
-    axes.margins(0.06)
+    axes.margins(0.13)  # room for the words at both sides
     axes.axis("off")
     for words, x, side in zip(side_words(axes_ras), (0.015, 0.985), ("left", "right"), strict=True):
         axes.text(x, 0.5, words, transform=axes.transAxes, ha=side, fontsize=11, color="#333333")
