@@ -9,6 +9,7 @@ import pytest
 from tmsprep.records import Point, Status
 from tmsprep.report.group_members import Member
 from tmsprep.report.group_numbers import Direction, SiteTest, Spread, distances, holm, trend
+from tmsprep.report.group_plots import site_sign
 
 
 def member(name: str, site: str = "A", target: Point | None = None, beam: Point | None = None) -> Member:
@@ -16,7 +17,7 @@ def member(name: str, site: str = "A", target: Point | None = None, beam: Point 
         participant_id=name, site=site, status=Status.OK, reasons=(), target_ras_mm=target, target_mni_mm=target,
         entry_ras_mm=None, beamf3_status=Status.OK, beamf3_reasons=(), beamf3_ras_mm=None, beamf3_cortex_ras_mm=beam,
         beamf3_mni_mm=beam, split_half_mm=None, odd_even_mm=None, radius_95_mm=None, chance_distance_mm=None,
-        clean_minutes=20.0, mean_fd_mm=0.1, coverage_search_mask=None, coverage_sgacc=None, has_truth=False,
+        clean_minutes=20.0, mean_fd_mm=0.1, tsnr=None, coverage_search_mask=None, coverage_sgacc=None, has_truth=False,
         distance_to_truth_mm=None,
     )  # fmt: skip
 
@@ -80,3 +81,9 @@ def test_trend() -> None:
     assert trend(falling) == pytest.approx(-1.0)
     assert trend(falling[:7]) is None and trend([]) is None
     assert trend([(1.0, float(value)) for value in range(9)]) is None
+
+
+def test_no_two_of_many_sites_share_a_sign() -> None:
+    signs = [site_sign(index) for index in range(36)]
+    assert len(set(signs)) == len(signs)
+    assert len({shape for shape, _ in signs[:6]}) == 6, "told apart without colour, as long as shapes are left"

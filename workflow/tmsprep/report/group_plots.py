@@ -22,13 +22,18 @@ _FEW = 8
 
 
 def site_style(index: int) -> tuple[str, str]:
-    """Return matplotlib's marker and the colour of a site, by its order."""
-    return SITE_SHAPES[index % len(SITE_SHAPES)][1], SITE_COLOURS[index % len(SITE_COLOURS)]
+    """Return the matplotlib marker and the colour of a site, by its order: 36 pairs before one comes again."""
+    return SITE_SHAPES[index % len(SITE_SHAPES)][1], _site_colour(index)
 
 
 def site_sign(index: int) -> tuple[str, str]:
     """Return the shape's name and colour that stand for a site, by its order."""
-    return SITE_SHAPES[index % len(SITE_SHAPES)][0], SITE_COLOURS[index % len(SITE_COLOURS)]
+    return SITE_SHAPES[index % len(SITE_SHAPES)][0], _site_colour(index)
+
+
+def _site_colour(index: int) -> str:
+    """With each round through the shapes the colours move on by one."""
+    return SITE_COLOURS[(index + index // len(SITE_SHAPES)) % len(SITE_COLOURS)]
 
 
 def strip_plot(groups: Sequence[Sequence[float]], unit_label: str, name: str, *, from_zero: bool = True) -> str:
