@@ -29,6 +29,7 @@ _IGNORED = {
         "prov",
         "logs",
         "benchmarks",
+        "**/figures",
         "ro-crate-metadata.json",
         "SHA256SUMS",
         "*_statmap.*",

@@ -7,7 +7,6 @@ refused: a page must not mix two participants or two derivations.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from tmsprep.errors import InputError
 from tmsprep.files import read_json, read_tsv
+from tmsprep.preprocess.contract import folder_of_stem
 from tmsprep.records import BeamF3Result, Point, Status, TargetResult
 
 AGREEMENT_MM = 0.01
@@ -528,22 +528,20 @@ class Link:
     href: str
 
 
-def tedana_files(metrics: Sequence[Path], page_folder: Path) -> list[list[Link]]:
-    """Return links to tedana's own files of each run: those that it wrote, seen from the page's folder."""
-    return [_tedana_files(table, page_folder) for table in metrics]
+def tedana_files(metrics: Sequence[Path], components: Sequence[Components]) -> list[list[Link]]:
+    """Return links to tedana's own files of each run, where the workflow puts them beside the page.
+
+    They follow from the runs' names alone, not from where the files lie now: a page that is derived again elsewhere shall be
+    the same.
+    """
+    return [_tedana_files(table, item) for table, item in zip(metrics, components, strict=True)]
 
 
-def _tedana_files(metrics: Path, page_folder: Path) -> list[Link]:
-    stem = metrics.name.removesuffix("desc-tedana_metrics.tsv")
-    endings = {
-        "its report": "desc-tedana_report.txt",
-        "its table of components": "desc-tedana_metrics.tsv",
-        "the components' courses": "desc-ICA_mixing.tsv",
-        "the steps of its decision": "desc-ICA_status_table.tsv",
-    }
-    given = {words: metrics.with_name(stem + ending) for words, ending in endings.items()}
-    return [Link(words, _href(path, page_folder)) for words, path in given.items() if path.is_file()]
-
-
-def _href(path: Path, folder: Path) -> str:
-    return quote(Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix())
+def _tedana_files(metrics: Path, components: Components) -> list[Link]:
+    stem = metrics.name.removesuffix("_desc-tedana_metrics.tsv")
+    endings = {"its table of components": "desc-tedana_metrics.tsv", "the components' courses": "desc-ICA_mixing.tsv"}
+    if components.summary.get("Denoised", True):  # on the last rung there are no others
+        own = {"its report": "desc-tedana_report.txt"}
+        endings = own | endings | {"the steps of its decision": "desc-ICA_status_table.tsv"}
+    folder = f"../tedana/{folder_of_stem(stem)}/func"
+    return [Link(words, quote(f"{folder}/{stem}_{ending}")) for words, ending in endings.items()]

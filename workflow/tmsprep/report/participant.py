@@ -143,7 +143,7 @@ def write_participant_report(
         cleaning=cleaning.load(carpet, tsnr_steps),
         coverage=_coverage(sites),
         commands=facts.recorded_commands(contents),
-        tedana_files=facts.tedana_files(tedana_metrics or (), out_html.parent),
+        tedana_files=facts.tedana_files(tedana_metrics or (), components),
         version=__version__,
         sites=sites,
         remarks=anatomy.remarks(sites),
