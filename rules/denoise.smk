@@ -99,10 +99,15 @@ def tedana_series(name):
     return lambda wildcards: pattern.format(**wildcards) if STUDY.is_multi_echo(wildcards.run) else []
 
 
+def echoes_to_look_at(wildcards):
+    "All echoes that tedana combined; else the one that was cleaned."
+    return STUDY.echoes(wildcards.run) if STUDY.is_multi_echo(wildcards.run) else [series_to_clean(wildcards)]
+
+
 rule carpet:
     "The run before and after cleaning, for the participant's page."
     input:
-        echo=lambda wildcards: STUDY.echoes(wildcards.run),
+        echo=echoes_to_look_at,
         optcom=tedana_series("optcom"),
         denoised=tedana_series("denoised"),
         mask=func(Functional.BRAIN_MASK),
