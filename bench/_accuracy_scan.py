@@ -139,7 +139,7 @@ def _confounds(scene: Scene, volumes: int) -> pd.DataFrame:
     """Return the head motion as fMRIPrep names it."""
     names = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]
     motion = replace(scene.motion, parameters=scene.motion.parameters[:volumes])
-    table = pd.DataFrame(motion.parameters, columns=names)
+    table = pd.DataFrame(motion.parameters, columns=pd.Index(names))
     displacement = motion.framewise_displacement_mm()
     displacement[0] = np.nan
     return table.assign(framewise_displacement=displacement)

@@ -148,8 +148,8 @@ def _save_maps(descent: Descent, run: MultiEchoRun, out_t2star: Path, out_s0: Pa
 def _save_components(descent: Descent, out_mixing: Path, out_metrics: Path) -> None:
     found = descent.decomposition
     if found is None:  # a header alone: there are no components
-        write_tsv(out_mixing, pd.DataFrame(columns=["no_components"]))
-        write_tsv(out_metrics, pd.DataFrame(columns=list(_METRICS_HEADER)))
+        write_tsv(out_mixing, pd.DataFrame(columns=pd.Index(["no_components"])))
+        write_tsv(out_metrics, pd.DataFrame(columns=pd.Index(_METRICS_HEADER)))
         return
     write_tsv(out_mixing, found.mixing)
     write_tsv(out_metrics, found.metrics)

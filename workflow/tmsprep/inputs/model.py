@@ -123,7 +123,7 @@ class Plan:
         """Write the rows as ``plan.tsv``."""
         import pandas as pd
 
-        table = pd.DataFrame([asdict(row) | {"status": row.status.value} for row in self.rows], columns=_COLUMNS)
+        table = pd.DataFrame([asdict(row) | {"status": row.status.value} for row in self.rows], columns=pd.Index(_COLUMNS))
         table["echoes"] = table["echoes"].astype("Int64")
         write_tsv(path, table)
 

@@ -87,7 +87,7 @@ def write_group_report(
     """
     tsnr = load_tsnr(denoise_summary or [], participants, run_participants or [])
     people = load_members(markers, target, participants, sites, truth, tsnr)
-    write_tsv(out_targets, pd.DataFrame([member.row() for member in people], columns=list(COLUMNS)), decimals=3)
+    write_tsv(out_targets, pd.DataFrame([member.row() for member in people], columns=pd.Index(COLUMNS)), decimals=3)
     html = render(
         "group.html.j2",
         scripts=[script("sort.js")],

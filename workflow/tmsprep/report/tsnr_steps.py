@@ -80,4 +80,4 @@ def cleaned_tsnr(cleaned: Series, kept: NDArray[np.bool_], before: Series, to_t1
 def steps_table(steps: Sequence[Step]) -> pd.DataFrame:
     """Return the table that the stage writes."""
     rows = [(step.name, step.description, step.brain, step.grey_matter) for step in steps]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=pd.Index(COLUMNS))

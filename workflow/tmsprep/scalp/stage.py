@@ -250,7 +250,10 @@ def locate_beamf3(
     ).save(out_result)
     if out_electrodes is not None:
         places = {name: _point(place) for name, place in ten_ten(surface, measured).items()}
-        write_tsv(out_electrodes, pd.DataFrame([(name, *place) for name, place in places.items()], columns=["name", *"xyz"]))
+        write_tsv(
+            out_electrodes,
+            pd.DataFrame([(name, *place) for name, place in places.items()], columns=pd.Index(["name", *"xyz"])),
+        )
     return {"out_electrodes": _electrode_fields()}
 
 

@@ -189,13 +189,15 @@ def _write_run_truth(truth: Path, names: Names, run: Run) -> None:
     motion = run.scene.motion
     save_itk_affines(folder / f"{stem}_from-boldref_to-T1w_mode-image_desc-truth_xfm.txt", [run.scene.head_to_scanner])
     save_itk_affines(folder / f"{stem}_from-orig_to-boldref_mode-image_desc-truth_xfm.txt", motion.matrices_ras_mm())
-    table = pd.DataFrame(motion.parameters, columns=["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"])
+    table = pd.DataFrame(motion.parameters, columns=pd.Index(["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]))
     table["framewise_displacement"] = motion.framewise_displacement_mm()
     write_tsv(folder / f"{stem}_desc-truth_motion.tsv", table)
     times = run.scene.motion.times_s
     columns = np.hstack([-run.scene.bold.at(times), run.scene.artefacts.at(times)])
     header = [f"bold: {name}" for name in run.scene.bold.names] + [f"s0: {name}" for name in run.scene.artefacts.names]
-    write_tsv(folder / f"{stem}_desc-truth_sources.tsv", pd.DataFrame(columns.astype(float), columns=header), decimals=4)
+    write_tsv(
+        folder / f"{stem}_desc-truth_sources.tsv", pd.DataFrame(columns.astype(float), columns=pd.Index(header)), decimals=4
+    )
 
 
 _TRUTH_DESCRIPTION: dict[str, Any] = {
