@@ -1,6 +1,10 @@
 # What the dataset holds: the plan as a table, and the images' own checks.
 
 
+localrules:
+    plan,
+
+
 rule plan:
     "Every participant, session and run of the dataset: processed or not, and why."
     input:

@@ -1,6 +1,10 @@
 # Who made the outputs, of what.
 
 
+localrules:
+    describe,
+
+
 rule describe:
     "A derivative dataset's description, with the whole GeneratedBy chain."
     input:

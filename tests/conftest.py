@@ -9,10 +9,28 @@ import pytest
 
 from tmsprep.stages import pin_threads
 
+ROOT = Path(__file__).resolve().parent.parent
+
+_HEAVY = ("workflow", "preprocess", "scalp", "denoise")
+"""Folders whose tests take minutes; begun first, so that no worker waits for them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each folder of tests to one worker: what is made once for all its tests is then made once."""
+
+    def folder(item: pytest.Item) -> str:
+        return item.path.relative_to(ROOT / "tests").parts[0]
+
+    def place(item: pytest.Item) -> int:
+        return _HEAVY.index(folder(item)) if folder(item) in _HEAVY else len(_HEAVY)
+
+    items.sort(key=place)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(folder(item)))
+
+
 # as in every stage: what a library computes may depend on its number of threads
 pin_threads()
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,10 @@ class Level(StrEnum):
 class Execution:
     """How a run is carried out; nothing here changes a result."""
 
+    profile: str = "local"
+    """Where jobs run: `local` (this machine), `slurm` (a cluster), or a Snakemake profile of yours (folder, file, name)."""
     nprocs: int | None = None
-    """Cores to use; all if not given."""
+    """Cores to use. If not given: all of this machine, or on a cluster as many as the profile's number of jobs takes."""
     mem_mb: int | None = None
     """Memory to use (MB); no limit if not given."""
     dry_run: bool = False
@@ -48,7 +50,7 @@ def run_app(words: Sequence[str]) -> int:
         version=__version__,
         help_format="markdown",
         help=f"From a BIDS dataset to an individual TMS target. {DISCLAIMER}\n\n"
-        "What follows `--` goes to Snakemake. Other commands: `tmsprep beamf3`, `tmsprep simulate`, "
+        "What follows `--` goes to Snakemake. Other commands: `tmsprep status`, `tmsprep beamf3`, `tmsprep simulate`, "
         "`tmsprep circuits`, `tmsprep images`, `tmsprep verify`, `tmsprep replay`, `tmsprep compare`, "
         "`tmsprep lock`, `tmsprep provenance`, `tmsprep handoff`, `tmsprep stage`.",
         default_parameter=Parameter(consume_multiple=True, negative_iterable=()),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,13 +19,14 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from tmsprep import DISCLAIMER
+from tmsprep import DISCLAIMER, runlock, slurm
 from tmsprep.app import Execution, Level
 from tmsprep.errors import InputError, TmsprepError
 from tmsprep.files import atomic
 from tmsprep.images import load_images
 from tmsprep.interfaces.containers import Runtime
 from tmsprep.options import Options, to_mapping
+from tmsprep.profiles import executor_of, find_profile
 from tmsprep.provenance.publish import publish_provenance
 from tmsprep.provenance.runs import WorkflowRun
 from tmsprep.study import GROUP_UNITS, GROUP_WITHOUT, Engine, Study, check_fmriprep, check_options, engine_of, unit_label
@@ -40,6 +44,8 @@ class Session:
     execution: Execution
     levels: frozenset[Level]
     snakemake_words: tuple[str, ...] = ()
+    _inherited: list[int] = field(default_factory=list[int])
+    """File descriptors that Snakemake keeps open: the lock's."""
 
     def run(self) -> int:
         """Run everything that was asked for and return the exit status: 0 only if all participants are well."""
@@ -50,7 +56,15 @@ class Session:
         if not self.options.skip_bids_validation:
             console.print(f"BIDS validator: {self.options.bids_dir.name} ...")
             validate_bids(self.options.bids_dir)
-        console.print(plan_table(self.study))
+        with self._exclusively(console):
+            console.print(plan_table(self.study))
+            self._require_units()
+            self._write_config({})
+            if self.execution.dry_run:
+                return self._snakemake("participants", "--dry-run", "--quiet", "rules", "host", "reason")
+            return self._run_recorded(console)
+
+    def _require_units(self) -> None:
         if not self.study.units:
             raise InputError(
                 "nothing to process",
@@ -58,10 +72,8 @@ class Session:
                 expected="a participant with a T1w and a usable BOLD run",
                 action="see the remarks in the plan above",
             )
-        self._write_config({})
-        if self.execution.dry_run:
-            return self._snakemake("participants", "--dry-run", "--quiet", "rules", "host", "reason")
-        self.options.output_dir.mkdir(parents=True, exist_ok=True)
+
+    def _run_recorded(self, console: Console) -> int:
         run = WorkflowRun(self.study.tmsprep, self.options, [level.value for level in Level if level in self.levels])
         run.start()
         status = self._run_levels()
@@ -69,6 +81,33 @@ class Session:
         run.end(status, sorted(failures(self.study)))
         self._publish_provenance(console)
         return status
+
+    @contextmanager
+    def _exclusively(self, console: Console) -> Generator[None]:
+        """Be the only run on the output folder, and clear away what one left that was killed.
+
+        A dry run too: it writes the plan, which the jobs of another run may be reading.
+        """
+        with runlock.exclusive(self.options.output_dir, self._executor) as (descriptor, killed):
+            self._inherited.append(descriptor)
+            try:
+                self._end_orphans(console, killed)
+                yield
+            finally:
+                self._inherited.clear()
+
+    def _end_orphans(self, console: Console, killed: runlock.Holder | None) -> None:
+        """End what an earlier run left working, so that nothing writes beside this one."""
+        ended = 0
+        if "slurm" in {self._executor, killed.executor if killed else None}:
+            ended += slurm.end_orphans(self.options.output_dir)
+        if killed:
+            ended += runlock.end_orphans(self.options.output_dir / "tmsprep")
+            # Snakemake's own lock says no more than ours, and stays behind when it is killed
+            shutil.rmtree(self.options.work / ".snakemake" / "locks", ignore_errors=True)
+            left = f", {ended} job(s) of it ended" if ended else ""
+            told = f"An earlier run on this output was killed{left}; going on where it stopped."
+            console.print(Text(told, style="yellow"))
 
     def _publish_provenance(self, console: Console) -> None:
         """Write what is made of the records; results stand also where that fails, and the user is told."""
@@ -125,6 +164,14 @@ class Session:
         errors = [row for row in self.study.plan.rows if row.status == "error"]
         return 1 if failed or errors or status else 0
 
+    @cached_property
+    def _profile(self) -> str:
+        return find_profile(self.execution.profile)
+
+    @cached_property
+    def _executor(self) -> str:
+        return executor_of(self._profile, self.snakemake_words)
+
     @property
     def _config_file(self) -> Path:
         return self.options.work / "options.yaml"
@@ -138,14 +185,34 @@ class Session:
         """Run Snakemake on one target in the work folder; participants that fail do not stop the others."""
         words = [sys.executable, "-m", "tmsprep.run_snakemake", target]
         words += ["--snakefile", str(snakefile()), "--configfile", str(self._config_file)]
-        words += ["--directory", str(self.options.work), "--cores", str(self.execution.nprocs or "all")]
-        words += ["--keep-going", "--rerun-incomplete", "--show-failed-logs"]
+        words += ["--directory", str(self.options.work), "--profile", self._profile]
+        words += ["--cores", str(self.execution.nprocs)] if self.execution.nprocs else []
+        words += (
+            slurm.snakemake_words(self.options.output_dir)
+            if self._executor == "slurm" and not self.execution.dry_run
+            else []
+        )
         # bars on a terminal; elsewhere a line for each finished job
         words += ["--logger", "rich"] if sys.stdout.isatty() else ["--quiet", "rules", "host", "reason"]
         if self.execution.mem_mb:
             words += ["--resources", f"mem_mb={self.execution.mem_mb}"]
         words += [*extra, *self.snakemake_words]
-        return subprocess.run(words, check=False).returncode
+        return call_to_the_end(words, self._inherited)
+
+
+def call_to_the_end(words: Sequence[str], inherited: Sequence[int]) -> int:
+    """Run Snakemake and return its exit status; asked to stop, wait until it has stopped its jobs.
+
+    It inherits the lock, which is held as long as Snakemake runs, also where this process is killed.
+    """
+    child = subprocess.Popen(words, pass_fds=inherited)
+    earlier = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    try:
+        while True:
+            with suppress(KeyboardInterrupt):  # the terminal has told Snakemake too
+                return child.wait()
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 def validate_bids(bids_dir: Path) -> None:

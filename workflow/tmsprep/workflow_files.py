@@ -29,6 +29,12 @@ def images_file() -> Path:
     return _find("containers/images.yaml")
 
 
+def profile_folder(name: str) -> Path | None:
+    """Return the folder of a Snakemake profile that comes with TMSPrep, or None if none has that name."""
+    folder = snakefile().parent / "profiles" / name
+    return folder if (folder / "config.yaml").is_file() else None
+
+
 def _find(name: str) -> Path:
     package = Path(__file__).resolve().parent
     for candidate in (package / "_workflow" / name, package.parents[1] / name):

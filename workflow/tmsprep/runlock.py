@@ -1,0 +1,214 @@
+"""One run at a time on an output folder, and what a run that was killed left behind.
+
+The lock is the file ``.tmsprep.lock`` in the output folder. It says who holds it, as JSON. A lock of the operating system
+lies on it, which ends with the processes that hold it, however they end. A sign of life every half minute serves file
+systems on which such a lock is not seen from other machines.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tmsprep.errors import InputError
+from tmsprep.provenance.activity import DATASET_VARIABLE, iso_time
+
+LOCK_NAME = ".tmsprep.lock"
+_SIGN_OF_LIFE_S = 30.0
+_SILENT_S = 180.0
+"""A holder on another machine that gave no sign for so long is dead; clocks may differ by a minute."""
+_END_S = 20.0
+_TRIES, _PAUSE_S = 5, 0.1
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds, or held last, the lock of an output folder."""
+
+    host: str
+    pid: int
+    started: str
+    """ISO 8601."""
+    executor: str
+    """Where its jobs run: ``local``, ``slurm``, ..."""
+    alive: bool
+
+
+def lock_file(output_dir: Path) -> Path:
+    """Return the lock of an output folder."""
+    return output_dir / LOCK_NAME
+
+
+def holder(output_dir: Path) -> Holder | None:
+    """Return who works on an output folder, or was killed while doing so; None where no run is open.
+
+    Also from another machine; nothing is changed.
+    """
+    path = lock_file(output_dir)
+    try:
+        with path.open("rb") as stream:
+            content = _read(stream.fileno())
+            age_s = time.time() - os.fstat(stream.fileno()).st_mtime
+            locked = not _try_lock(stream.fileno(), fcntl.LOCK_SH)
+    except OSError:
+        return None
+    if content is None:
+        return None
+    here = content["host"] == socket.gethostname()
+    return Holder(**content, alive=locked or (not here and age_s < _SILENT_S))
+
+
+@contextmanager
+def exclusive(output_dir: Path, executor: str) -> Generator[tuple[int, Holder | None]]:
+    """Hold the lock of an output folder.
+
+    Parameters
+    ----------
+    output_dir
+        Made if it is not there.
+    executor
+        Where the jobs of this run go.
+
+    Yields
+    ------
+    The lock's file descriptor, which processes that work on the output may inherit, and the earlier run, if there was one
+    that was killed before it could let go.
+
+    Raises
+    ------
+    InputError
+        Another run holds it, or the folder cannot be written to.
+    """
+    path = lock_file(output_dir)
+    descriptor = _open_taken(path)
+    try:
+        found = _read(descriptor)
+        _refuse_if_alive_elsewhere(descriptor, found, path)
+        _write(descriptor, executor)
+        stop = threading.Event()
+        threading.Thread(target=_give_signs, args=(descriptor, stop), daemon=True).start()
+        try:
+            yield descriptor, Holder(**found, alive=False) if found else None
+        finally:
+            stop.set()
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def end_orphans(dataset: Path) -> int:
+    """End the stage commands that a killed run left working on a dataset on this machine; return how many.
+
+    They would write beside the ones of the new run.
+
+    Parameters
+    ----------
+    dataset
+        The dataset with the targets; stages find it in their environment.
+    """
+    import psutil
+
+    mark = f"{DATASET_VARIABLE}={dataset.as_posix()}".encode()
+    orphans: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+            if process.pid != os.getpid() and mark in environment:
+                orphans.append(process)
+    for process in orphans:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(orphans, timeout=_END_S)
+    return len(orphans)
+
+
+def _open_taken(path: Path) -> int:
+    """Open the lock file and take the lock.
+
+    A run that ends removes the file: the lock of a file that is no longer there is worth nothing, and another try is made. A
+    look at the lock (`holder`) keeps it for a moment.
+    """
+    found: dict[str, Any] | None = None
+    for _ in range(_TRIES):
+        descriptor = _open(path)
+        if _try_lock(descriptor, fcntl.LOCK_EX):
+            with suppress(OSError):
+                if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                    return descriptor
+        found = _read(descriptor)
+        os.close(descriptor)
+        time.sleep(_PAUSE_S)
+    raise InputError(
+        f"another run works on this output folder, {_told(found)}",
+        where=path.parent,
+        action="wait until it has ended (`tmsprep status` shows how far it is), or choose another output folder",
+    )
+
+
+def _open(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise InputError(
+            f"the output folder cannot be written to ({error.strerror})",
+            where=path.parent,
+            action="check its permissions, that the disk is not full and not mounted read-only",
+        ) from error
+
+
+def _refuse_if_alive_elsewhere(descriptor: int, found: dict[str, Any] | None, path: Path) -> None:
+    silent_s = time.time() - os.fstat(descriptor).st_mtime
+    if found is not None and found["host"] != socket.gethostname() and silent_s < _SILENT_S:
+        raise InputError(
+            f"another run worked on this output folder {silent_s:.0f} s ago, {_told(found)}",
+            where=path.parent,
+            action=f"if it was killed, run the same command again in {_SILENT_S / 60:.0f} minutes",
+        )
+
+
+def _told(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "started just now"
+    return f"started by process {found['pid']} on {found['host']} at {found['started']}"
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        # a file system without such locks: the signs of life have to do
+        return error.errno not in {errno.EAGAIN, errno.EACCES}
+    return True
+
+
+def _read(descriptor: int) -> dict[str, Any] | None:
+    try:
+        content = json.loads(os.pread(descriptor, 4096, 0))
+        words = {key: str(content[key]) for key in ("host", "started", "executor")}
+        return words | {"pid": int(content["pid"])}
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(descriptor: int, executor: str) -> None:
+    held = Holder(socket.gethostname(), os.getpid(), iso_time(time.time()), executor, alive=True)
+    content = {key: value for key, value in asdict(held).items() if key != "alive"}
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(content).encode(), 0)
+
+
+def _give_signs(descriptor: int, stop: threading.Event) -> None:
+    while not stop.wait(_SIGN_OF_LIFE_S):
+        with suppress(OSError):
+            os.utime(descriptor)
