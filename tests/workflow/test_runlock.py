@@ -123,7 +123,7 @@ def test_orphans_of_this_output_end_and_no_others(tmp_path: Path) -> None:
     ]
     try:
         assert end_orphans(mine) == 1
-        assert processes[0].wait(5) == -signal.SIGKILL
+        assert processes[0].poll() is not None
         assert processes[1].poll() is None
     finally:
         for process in processes:

@@ -70,7 +70,7 @@ class Job:
 def mount_root(runtime: Runtime) -> str:
     """Return the folder in which a container's mount points are made; empty for its root."""
     # Charliecloud's images are read-only, its /tmp is fresh
-    return "/tmp" if runtime is Runtime.CHARLIECLOUD else ""  # noqa: S108
+    return "/tmp" if runtime is Runtime.CHARLIECLOUD else ""  # noqa: S108  # nosec B108
 
 
 @dataclass(frozen=True)
