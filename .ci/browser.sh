@@ -3,13 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=()
-command -v chromium >/dev/null || packages+=(chromium fonts-dejavu-core)
-command -v npm >/dev/null || packages+=(nodejs npm)
-if ((${#packages[@]})); then
-    timeout 300 apt-get update -q
-    timeout 600 apt-get install -q -y --no-install-recommends "${packages[@]}"
-fi
+.ci/packages.sh browser
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

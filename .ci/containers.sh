@@ -3,11 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(podman podman-docker buildah runc uidmap debootstrap charliecloud-runtime charliecloud-common squashfs-tools)
-
-if ! dpkg --status "${packages[@]}" >/dev/null 2>&1; then
-    timeout 300 apt-get update -q
-    timeout 600 apt-get install -q -y --no-install-recommends "${packages[@]}"
-fi
+.ci/packages.sh containers
 
 TMSPREP_REQUIRE_CONTAINERS=1 timeout 3600 .venv/bin/python -m pytest tests/containers "$@"

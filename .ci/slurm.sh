@@ -3,10 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v sbatch slurmctld slurmd munged >/dev/null; then
-    timeout 300 apt-get update -q
-    DEBIAN_FRONTEND=noninteractive timeout 600 apt-get install -q -y --no-install-recommends slurm-wlm munge
-fi
+.ci/packages.sh slurm
 
 if ! sinfo >/dev/null 2>&1; then
     host=$(hostname -s)
