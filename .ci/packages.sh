@@ -18,7 +18,7 @@ for suite in "${suites[@]}"; do
         nodejs) command -v node >/dev/null && continue ;;
         npm) command -v npm >/dev/null && continue ;;
         esac
-        dpkg --status "$package" 2>/dev/null | grep -q '^Status: .* ok installed' || absent+=("$package")
+        [[ $(dpkg-query --show --showformat '${Status}' "$package" 2>/dev/null) == *" ok installed" ]] || absent+=("$package")
     done
 done
 if ((${#absent[@]})); then

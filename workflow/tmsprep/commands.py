@@ -17,6 +17,7 @@ SUBCOMMANDS: dict[str, str] = {
     "simulate": "tmsprep.simulate.command:command",
     "circuits": "tmsprep.target.command:command",
     "images": "tmsprep.images_command:command",
+    "status": "tmsprep.status.command:command",
     "verify": "tmsprep.provenance.verify:command",
     "replay": "tmsprep.provenance.replay:command",
     "provenance": "tmsprep.provenance.publish:command",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import warnings
 import zlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +26,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BLOCK = 1 << 20
+_LARGEST_RATIO = 1032
+"""Of deflate (RFC 1951): 258 bytes by two bits."""
 _QFORM_TOLERANCE_MM = 1e-3
+_UNREADABLE = (
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    zlib.error,
+)
 
 
 def sha256(path: Path) -> str:
@@ -117,13 +130,27 @@ def load_nifti(path: Path) -> nib.Nifti1Image:
         raise InputError("the file is not there", where=path, action="check the path; DataLad users: get its content")
     try:
         image = nib.load(path)
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"no readable NIfTI image ({error})", where=path, action="copy or convert the file again"
         ) from error
     if not isinstance(image, nib.Nifti1Image):
         raise InputError(f"the format is {type(image).__name__}", where=path, expected="NIfTI (.nii or .nii.gz)")
+    if min(image.shape, default=0) < 1:
+        raise InputError(f"the header states the size {image.shape}", where=path, action="copy or convert the file again")
+    _require_room(path, image)
     return image
+
+
+def _require_room(path: Path, image: nib.Nifti1Image) -> None:
+    """Refuse a size that the file cannot hold, before anything allocates it."""
+    needed, size = math.prod(image.shape) * image.get_data_dtype().itemsize, path.stat().st_size
+    if path.suffix == ".gz" and needed > _LARGEST_RATIO * size + _BLOCK:
+        raise InputError(
+            f"the header states {image.shape} voxels ({needed} bytes), which a compressed file of {size} bytes cannot hold",
+            where=path,
+            action="copy or convert the file again",
+        )
 
 
 def read_data(image: nib.Nifti1Image, dtype: type[np.floating[Any]] = np.float32) -> NDArray[Any]:
@@ -161,14 +188,25 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        The file is absent or holds no JSON object.
+        The file is absent, holds no JSON object, or gives a key two values.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_contradiction)
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"no readable JSON ({error})", where=path, action="correct the file") from error
+        action = "correct the file; it must be JSON text in UTF-8, without a byte order mark"
+        raise InputError(f"no readable JSON ({error})", where=path, action=action) from error
     if not isinstance(content, dict):
         raise InputError("the JSON is not an object", where=path, expected='{"Key": value, ...}')
+    return content
+
+
+def _without_contradiction(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its members; readers differ in which of two values of one key they take."""
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content and content[key] != value:
+            raise ValueError(f"the key {key!r} is there twice, with different values")
+        content[key] = value
     return content
 
 
@@ -187,20 +225,36 @@ def _number(value: float, decimals: int) -> str:
     return "0" if text in {"", "-0"} else text
 
 
-def read_tsv(path: Path, required: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a BIDS TSV (``n/a`` as missing) and check that it has the columns `required`.
+def read_tsv(path: Path, required: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a BIDS TSV (``n/a`` as missing) and check that it has the columns `required`, each of them once.
+
+    Parameters
+    ----------
+    path
+        The table.
+    required
+        Columns that it must have.
+    texts
+        Columns that stay text where all their values look like numbers: ``01`` is not 1.
 
     Raises
     ------
     InputError
-        The file is absent, unreadable, or lacks a column.
+        The file is absent, unreadable, lacks a column or has it twice.
     """
     import pandas as pd
 
+    words = {name: str for name in texts}
     try:
-        table = pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no readable TSV ({error})", where=path) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # index_col: lines with a cell more than the head would shift all columns by one, and nothing would be said
+            table = pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False, index_col=False, dtype=words)
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
+        action = "save it as text: UTF-8, tabs, as many cells in each line as in the first"
+        raise InputError(f"no readable TSV ({error})", where=path, action=action) from error
+    if twice := [name for name in required if f"{name}.1" in table.columns]:  # what pandas calls a second one
+        raise InputError(f"column(s) {', '.join(twice)} twice", where=path, expected="one of each")
     if missing := [name for name in required if name not in table.columns]:
         raise InputError(f"missing column(s) {', '.join(missing)}", where=path, expected=", ".join(required))
     return table

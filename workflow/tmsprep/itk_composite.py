@@ -83,9 +83,13 @@ def read_steps(path: Path) -> list[Step]:
     try:
         with h5py.File(path, "r") as file:
             count = len(cast("h5py.Group", file["TransformGroup"]))
+            if count < 2:
+                raise InputError("the composite holds no transform", where=path)
             return [_read_step(path, file, f"TransformGroup/{index}") for index in range(1, count)]
-    except (OSError, KeyError) as error:
-        raise InputError(f"no readable ITK composite transform ({error})", where=path) from error
+    except (OSError, KeyError, ValueError, IndexError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
+        raise InputError(
+            f"no readable ITK composite transform ({error})", where=path, action="copy it, or run the registration, again"
+        ) from error
 
 
 def _read_step(path: Path, file: h5py.File, group: str) -> Step:
@@ -109,6 +113,8 @@ def _affine_of(numbers: NDArray[np.float64], centre: NDArray[np.float64]) -> Aff
 
 def _field_of(numbers: NDArray[np.float32], fixed: NDArray[np.float64]) -> FieldStep:
     x, y, z = (int(size) for size in fixed[:3])
+    if min(x, y, z) < 1:
+        raise ValueError(f"a field of {x} x {y} x {z} voxels")
     lps = np.eye(4)
     lps[:3, :3] = fixed[9:18].reshape(3, 3) * fixed[6:9]
     lps[:3, 3] = fixed[3:6]

@@ -7,20 +7,21 @@ reordered.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from tmsprep.errors import InputError
 from tmsprep.files import read_json, write_json
 from tmsprep.stages import InFile, OutFile, SidecarFields
 
 _AXES = {"i": 0, "j": 1, "k": 2}
-_PLAUSIBLE_TR_S = (0.05, 20.0)
-_PLAUSIBLE_TE_S = (0.0005, 0.2)
+PLAUSIBLE_TR_S = (0.05, 20.0)
+PLAUSIBLE_TE_S = (0.0005, 0.2)
 _TIMING_TOLERANCE_S = 0.001
+_SHOWN_LETTERS = 60
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ArrayDirection:
         name = word.removesuffix("-")
         if name not in _AXES:
             raise InputError(
-                f"{field} is {text!r}",
+                f"{field} is {shortened(text)}",
                 where=where,
                 expected="i, j, k, i-, j- or k- (axes of the stored image)",
                 action=f"correct {field} in the sidecar",
@@ -102,7 +103,7 @@ class Sidecar:
         InputError
             Absent or implausible (milliseconds, for instance).
         """
-        return self._number("RepetitionTime", _PLAUSIBLE_TR_S)
+        return self._number("RepetitionTime", PLAUSIBLE_TR_S)
 
     def echo_time_s(self, field: str = "EchoTime") -> float:
         """Return EchoTime (or EchoTime1, EchoTime2) in s.
@@ -112,7 +113,7 @@ class Sidecar:
         InputError
             Absent or implausible.
         """
-        return self._number(field, _PLAUSIBLE_TE_S)
+        return self._number(field, PLAUSIBLE_TE_S)
 
     def slice_timing(self, shape: Sequence[int]) -> SliceTiming | None:
         """Return the slice timing, or None where the sidecar has none.
@@ -179,8 +180,9 @@ class Sidecar:
         return Distortion(self.phase_encoding(), self.readout_s())
 
     def _times(self, values: object, slices: int) -> tuple[float, ...]:
-        if not isinstance(values, list) or len(values) != slices:
-            found = f"{len(values)} values" if isinstance(values, list) else repr(values)
+        if not isinstance(values, list) or len(values) != slices or not all(map(_is_number, values)):
+            odd = [value for value in values if not _is_number(value)] if isinstance(values, list) else [values]
+            found = f"{shortened(odd[0])} among its values" if odd else f"{len(values)} values"
             raise InputError(
                 f"SliceTiming has {found}",
                 where=self.where,
@@ -200,8 +202,8 @@ class Sidecar:
 
     def _number(self, field: str, limits: tuple[float, float]) -> float:
         value = self.fields.get(field)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            found = "missing" if value is None else repr(value)
+        if not _is_number(value):
+            found = "missing" if value is None else shortened(value)
             raise InputError(f"{field} is {found}", where=self.where, expected="a number", action=f"add {field}")
         if not limits[0] <= value <= limits[1]:
             raise InputError(
@@ -211,6 +213,16 @@ class Sidecar:
                 action=f"correct {field}",
             )
         return float(value)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def shortened(value: object) -> str:
+    """Return a metadata value as a message can show it, whatever its length."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS] + "..."
 
 
 def merge_sidecars(*, sidecar: list[InFile], out_merged: OutFile) -> SidecarFields:

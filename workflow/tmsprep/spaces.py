@@ -30,6 +30,9 @@ LPS_FROM_RAS: Array = np.diag([-1.0, -1.0, 1.0, 1.0])
 """4 x 4; its own inverse."""
 
 _SHEAR_TOLERANCE = 1e-3
+_SMALLEST_DETERMINANT = 1e-9
+_VOLUME_RATIOS = (0.1, 10.0)
+_ANEW = "run the registration (preprocessing) again"
 
 
 def apply_affine(affine: ArrayLike, points: ArrayLike) -> Array:
@@ -149,18 +152,22 @@ class Transform:
         Raises
         ------
         InputError
-            The file is absent or of another kind.
+            The file is absent or of another kind, or its transform cannot be one between two heads: not finite, mirroring,
+            not invertible.
         """
         from tmsprep.itk_composite import read_steps
 
         if not path.exists():
             raise InputError("the transform is not there", where=path)
         if path.suffix == ".h5":
-            return cls(read_steps(path))
-        matrices = load_itk_affines(path)
-        if len(matrices) != 1:
-            raise InputError(f"holds {len(matrices)} transforms", where=path, expected="one affine")
-        return cls.from_matrix(matrices[0])
+            steps = read_steps(path)
+        else:
+            matrices = load_itk_affines(path)
+            if len(matrices) != 1:
+                raise InputError(f"holds {len(matrices)} transforms", where=path, expected="one affine")
+            steps: list[Step] = [AffineStep(matrices[0])]
+        _require_between_heads(path, steps)
+        return cls(steps)
 
     @classmethod
     def from_matrix(cls, pull_matrix_ras_mm: ArrayLike) -> Transform:
@@ -191,6 +198,39 @@ class Transform:
             if isinstance(step, AffineStep):
                 matrix = step.pull_ras_mm @ matrix
         return matrix
+
+
+def _require_between_heads(path: Path, steps: Sequence[Step]) -> None:
+    for step in steps:
+        numbers = step.pull_ras_mm if isinstance(step, AffineStep) else step.displacement_ras_mm
+        if not np.all(np.isfinite(numbers)):
+            raise InputError("the transform holds values that are not finite", where=path, action=_ANEW)
+        if isinstance(step, FieldStep) and not _is_invertible(step.grid.affine_ras_mm):
+            raise InputError("the displacement field lies on no possible grid", where=path, action=_ANEW)
+        if isinstance(step, AffineStep):
+            _require_proper(path, float(np.linalg.det(step.pull_ras_mm[:3, :3])))
+
+
+def _is_invertible(affine: Array) -> bool:
+    return bool(np.all(np.isfinite(affine))) and abs(float(np.linalg.det(affine[:3, :3]))) > _SMALLEST_DETERMINANT
+
+
+def _require_proper(path: Path, determinant: float) -> None:
+    if determinant < 0:
+        raise InputError(
+            f"the transform mirrors: its determinant is {determinant:.3g}",
+            where=path,
+            expected="a head's left to stay on the left",
+            action=_ANEW,
+        )
+    low, high = _VOLUME_RATIOS
+    if not low <= determinant <= high:
+        raise InputError(
+            f"the transform changes volumes by the factor {determinant:.3g} (its determinant)",
+            where=path,
+            expected=f"{low:g} to {high:g} between two heads",
+            action=_ANEW,
+        )
 
 
 def resample(
@@ -282,16 +322,25 @@ def _itk_fields(text: str, key: str) -> list[str]:
 
 def _itk_matrix(path: Path, kind: str, parameters: str, centre: str) -> Array:
     matrix = np.eye(4)
-    numbers = np.array(parameters.split(), dtype=np.float64)
-    fixed = np.array(centre.split(), dtype=np.float64)[:3]
-    if kind.startswith("Euler3DTransform"):
+    try:
+        numbers = np.array(parameters.split(), dtype=np.float64)
+        fixed = np.array(centre.split(), dtype=np.float64)[:3]
+    except ValueError as error:
+        raise InputError(f"no numbers in the transform ({error})", where=path, action=_ANEW) from error
+    if fixed.size < 3:
+        raise InputError(f"the transform has {fixed.size} fixed parameters", where=path, expected="3 or more")
+    if kind.startswith("Euler3DTransform") and numbers.size == 6:
         matrix[:3, :3] = _euler_zxy(*numbers[:3])
         translation = numbers[3:6]
     elif kind.startswith(("AffineTransform", "MatrixOffsetTransformBase")) and numbers.size == 12:
         matrix[:3, :3] = numbers[:9].reshape(3, 3)
         translation = numbers[9:]
     else:
-        raise InputError(f"transform of kind {kind}", where=path, expected="AffineTransform or Euler3DTransform")
+        raise InputError(
+            f"transform of kind {kind} with {numbers.size} parameters",
+            where=path,
+            expected="AffineTransform with 12, or Euler3DTransform with 6",
+        )
     matrix[:3, 3] = translation + fixed - matrix[:3, :3] @ fixed
     return LPS_FROM_RAS @ matrix @ LPS_FROM_RAS
 

@@ -5,9 +5,11 @@ It knows no anatomy. How a scalp is made from an image is the scalp stage's affa
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from xml.parsers.expat import ExpatError
 
 import nibabel as nib
 import numpy as np
@@ -21,6 +23,7 @@ Array = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
 _NEAREST_VERTICES = 12
+_AGAIN = "copy it, or make it, again"
 _INTENT_POINTS = "NIFTI_INTENT_POINTSET"
 _INTENT_FACES = "NIFTI_INTENT_TRIANGLE"
 _SCANNER = "NIFTI_XFORM_SCANNER_ANAT"
@@ -150,8 +153,8 @@ class Surface:
         """
         try:
             image = nib.load(path)
-        except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
-            raise InputError(f"no readable surface ({error})", where=path) from error
+        except (OSError, ValueError, TypeError, ExpatError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+            raise InputError(f"no readable surface ({error})", where=path, action=_AGAIN) from error
         if not isinstance(image, nib.gifti.GiftiImage):
             raise InputError(f"the format is {type(image).__name__}", where=path, expected="GIFTI (.surf.gii)")
         points, faces = image.get_arrays_from_intent(_INTENT_POINTS), image.get_arrays_from_intent(_INTENT_FACES)
@@ -161,7 +164,19 @@ class Surface:
         if points[0].coordsys is not None and points[0].coordsys.xform is not None:
             matrix = np.asarray(points[0].coordsys.xform, dtype=np.float64)
             vertices = vertices @ matrix[:3, :3].T + matrix[:3, 3]
-        return cls(vertices, np.asarray(faces[0].data, dtype=np.int64))
+        surface = cls(vertices, np.asarray(faces[0].data, dtype=np.int64))
+        _require_mesh(path, surface)
+        return surface
+
+
+def _require_mesh(path: Path, surface: Surface) -> None:
+    vertices, faces = surface.vertices_ras_mm, surface.faces
+    if vertices.ndim != 2 or faces.ndim != 2 or vertices.shape[1] != 3 or faces.shape[1] != 3 or not faces.size:
+        raise InputError(f"vertices of shape {vertices.shape}, faces of shape {faces.shape}", where=path, expected="(n, 3)")
+    if not np.all(np.isfinite(vertices)):
+        raise InputError("the surface has vertices that are not finite", where=path, action=_AGAIN)
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise InputError("the surface has faces of vertices that are not there", where=path, action=_AGAIN)
 
 
 def _closest_on_triangles(point: Array, corners: Array) -> Array:

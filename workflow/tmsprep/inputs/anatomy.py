@@ -6,6 +6,7 @@ normalised), then no ``rec-``; the lowest ``run-``; the earlier name. What was p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable
 
 from tmsprep.errors import InputError
@@ -47,13 +48,27 @@ def require_usable_t1w(index: Index, image: Image) -> None:
     Raises
     ------
     InputError
-        Its content is not on this machine, or its sidecar says that the skull was stripped.
+        Its content is not on this machine, it is there as .nii and as .nii.gz, or its sidecar says (or does not clearly
+        deny) that the skull was stripped.
     """
     require_content(image.path, index.relative(image.path))
-    if index.metadata(image).get("SkullStripped") is True:
+    for other in index.images[image.subject]:
+        if other.path != image.path and other.path.parent == image.path.parent and _same_name(other, image):
+            raise InputError(
+                f"there is {other.path.name} beside it",
+                where=index.relative(image.path),
+                expected="one file for each image",
+                action="remove the one that is not the scan",
+            )
+    stripped = index.metadata(image).get("SkullStripped")
+    if stripped is not None and stripped is not False:
         raise InputError(
-            "the sidecar says SkullStripped: true",
+            f"the sidecar says SkullStripped: {json.dumps(stripped)}",
             where=index.relative(image.path),
             expected="a whole head: Beam F3 and the coil's place are measured on the scalp",
             action="give the T1w as it was scanned",
         )
+
+
+def _same_name(one: Image, other: Image) -> bool:
+    return (one.name.entities, one.name.suffix) == (other.name.entities, other.name.suffix)

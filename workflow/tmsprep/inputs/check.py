@@ -7,6 +7,8 @@ brains: each is refused here with one message, in seconds, and not hours later b
 from __future__ import annotations
 
 import gzip
+import hashlib
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.openers import ImageOpener
 from numpy.typing import NDArray
 
 from tmsprep.errors import InputError
@@ -34,7 +37,12 @@ _SAME_PLACE_MM = 0.1
 """Between qform and sform: dcm2niix rounds them up to 0.02 mm apart, other disagreements are of millimetres."""
 _RELATIVE_TOLERANCE = 0.01
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+_LARGEST = float(np.finfo(np.float32).max)
 _BLOCK = 1 << 20
+_SPARE_BYTES = 1 << 20
+"""What a file may hold beyond its voxels: nothing but padding is known to be there."""
+_FARTHEST_MM = 3000.0
+"""From the scanner's isocentre: a table moves two metres."""
 _AGAIN = "convert it again from DICOM (dcm2niix), or copy it again"
 
 
@@ -47,6 +55,8 @@ class _Series:
     volumes: int
     repetition_time_s: float | None
     """As the header says; None if it says nothing."""
+    fingerprint: bytes
+    """Of one volume: tells copies of one image apart from two images."""
 
 
 def check_participant(
@@ -106,7 +116,7 @@ def _check_t1w(path: Path) -> dict[str, Any]:
     image = _open(path, "T1w", dimensions=3)
     _require_geometry(path, image, _T1W_VOXEL_MM, _T1W_EXTENT_MM)
     data = _read(path, image)
-    _require_contrast(path, data[..., np.newaxis])
+    _require_contrast(path, image, data[..., np.newaxis])
     affine = np.asarray(image.affine, dtype=np.float64)
     apart = _qform_to_sform_mm(image)
     litres = head_volume_litres(data, affine)
@@ -142,8 +152,10 @@ def _check_bold(path: Path, min_volumes: int) -> _Series:
             expected=f"{min_volumes} or more",
             action="leave it out by --bids-filter-file",
         )
-    _require_contrast(path, _read(path, image))
-    return _Series(path, Grid.of(image), volumes, _header_repetition_time(image))
+    data = _read(path, image)
+    _require_contrast(path, image, data)
+    fingerprint = hashlib.sha256(data[..., volumes // 2].tobytes()).digest()
+    return _Series(path, Grid.of(image), volumes, _header_repetition_time(image), fingerprint)
 
 
 def _header_repetition_time(image: nib.Nifti1Image) -> float | None:
@@ -170,6 +182,21 @@ def _require_matching_echoes(series: Sequence[_Series]) -> None:
                 where=item.path,
                 expected="echoes on one grid, at one place",
                 action="convert the run again",
+            )
+    _require_distinct_echoes(series)
+
+
+def _require_distinct_echoes(series: Sequence[_Series]) -> None:
+    """Refuse one echo under two names: T2* would be fitted to a signal that does not decay."""
+    seen: dict[object, _Series] = {}
+    for item in series:
+        other = seen.setdefault((_run_key(item.path), item.fingerprint), item)
+        if other is not item:
+            raise InputError(
+                f"holds the same image as {other.path.name}",
+                where=item.path,
+                expected="another image for each echo",
+                action="copy or convert the run again, or leave it out by --bids-filter-file",
             )
 
 
@@ -211,8 +238,8 @@ def _remarks(item: _Series, time_s: float | None) -> list[str]:
 
 def _open(path: Path, kind: str, dimensions: int) -> nib.Nifti1Image:
     """Open an image whose compressed stream is whole and whose header has the right dimensions and a number type."""
-    _require_whole_stream(path)
     image = load_nifti(path)
+    _require_whole_stream(path, image)
     if len(image.shape) != dimensions:
         raise InputError(
             f"the {kind} image has {len(image.shape)} dimensions {image.shape}", where=path, expected=f"{dimensions}"
@@ -222,16 +249,28 @@ def _open(path: Path, kind: str, dimensions: int) -> nib.Nifti1Image:
     return image
 
 
-def _require_whole_stream(path: Path) -> None:
-    """Read a gzip stream to its end, so that its checksum is verified."""
+def _require_whole_stream(path: Path, image: nib.Nifti1Image) -> None:
+    """Read a gzip stream to its end, so that its checksum is verified; it must hold the header's voxels and little more.
+
+    Nothing of the size that the header states is allocated before.
+    """
     if path.suffix != ".gz":
         return
+    needed = int(image.dataobj.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
+    found = 0
     try:
         with gzip.open(path) as stream:
-            while stream.read(_BLOCK):
-                pass
+            while (block := stream.read(_BLOCK)) and found <= needed + _SPARE_BYTES:
+                found += len(block)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"the compressed file is cut short or damaged ({error})", where=path, action=_AGAIN) from error
+    if not needed <= found <= needed + _SPARE_BYTES:
+        raise InputError(
+            f"the compressed file holds {'fewer' if found < needed else 'more'} data than the header states",
+            where=path,
+            expected=f"{needed} bytes for {image.shape} voxels",
+            action=_AGAIN,
+        )
 
 
 def _read(path: Path, image: nib.Nifti1Image) -> NDArray[Any]:
@@ -250,13 +289,21 @@ def _read(path: Path, image: nib.Nifti1Image) -> NDArray[Any]:
     return data
 
 
-def _require_contrast(path: Path, data: NDArray[Any]) -> None:
-    """Refuse volumes (..., t) with values that are not finite, or with one value throughout."""
+def _require_contrast(path: Path, image: nib.Nifti1Image, data: NDArray[Any]) -> None:
+    """Refuse volumes (..., t) with values that are not finite (also once scaled), or with one value throughout."""
+    slope, inter = float(image.dataobj.slope), float(image.dataobj.inter)
     empty: list[int] = []
     for index in range(data.shape[-1]):
         low, high = float(data[..., index].min()), float(data[..., index].max())
         if not (np.isfinite(low) and np.isfinite(high)):
             raise InputError(f"volume {index} holds values that are not finite (NaN or infinity)", where=path, action=_AGAIN)
+        if max(abs(slope * value + inter) for value in (low, high)) > _LARGEST:
+            raise InputError(
+                f"scaled by {slope:g}, volume {index} holds values that are not finite",
+                where=path,
+                expected="a scale factor (scl_slope) that gives the scanner's values",
+                action=_AGAIN,
+            )
         if low == high:
             empty.append(index)
     if empty:
@@ -294,6 +341,7 @@ def _require_geometry(
 def _require_place(path: Path, image: nib.Nifti1Image) -> None:
     """Refuse a header that gives no place in space, an impossible one, or two different ones."""
     header = image.header
+    _require_unrepaired(path, image)
     if int(header["qform_code"]) <= 0 and int(header["sform_code"]) <= 0:
         raise InputError(
             "the header has neither qform nor sform: left and right are unknown",
@@ -303,6 +351,13 @@ def _require_place(path: Path, image: nib.Nifti1Image) -> None:
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError("the affine in the header is not invertible", where=path, action=_AGAIN)
+    if (away := float(np.abs(_corners_ras_mm(Grid.of(image))).max())) > _FARTHEST_MM:
+        raise InputError(
+            f"the header places the image {away:.3g} mm from the scanner's isocentre",
+            where=path,
+            expected=f"at most {_FARTHEST_MM:g} mm",
+            action=_AGAIN,
+        )
     _require_agreement(path, image)
     zooms = np.asarray(header.get_zooms()[:3], dtype=np.float64)
     if np.any(np.abs(zooms - voxel_sizes(affine)) > _RELATIVE_TOLERANCE * voxel_sizes(affine)):
@@ -313,8 +368,35 @@ def _require_place(path: Path, image: nib.Nifti1Image) -> None:
         )
 
 
+def _require_unrepaired(path: Path, image: nib.Nifti1Image) -> None:
+    """Refuse geometry that nibabel puts right in silence: another program would read it otherwise, or not at all."""
+    with ImageOpener(path) as stream:
+        header = type(image.header).from_fileobj(stream, check=False)
+    sizes, scale = np.asarray(header["pixdim"][1:4]), float(header["scl_slope"])
+    codes = int(header["qform_code"]), int(header["sform_code"])
+    odd = {
+        f"the voxel size is {_shown(sizes)} mm in pixdim": bool(np.all(np.isfinite(sizes) & (sizes > 0))),
+        f"qform_code is {codes[0]} and sform_code {codes[1]}": set(codes) <= set(range(6)),
+        f"the unit of length is {header.get_xyzt_units()[0]}": header.get_xyzt_units()[0] in {"mm", "unknown"},
+        f"the scale factor scl_slope is {scale}": not math.isinf(scale),
+    }
+    for what, sound in odd.items():
+        if not sound:
+            raise InputError(
+                f"the header is damaged: {what}",
+                where=path,
+                expected="voxel sizes above 0 in mm, codes from 0 to 5, a finite scale: programs repair others differently",
+                action=_AGAIN,
+            )
+
+
 def _require_agreement(path: Path, image: nib.Nifti1Image) -> None:
-    apart = _qform_to_sform_mm(image) or 0.0
+    try:
+        apart = _qform_to_sform_mm(image) or 0.0
+    except ValueError as error:
+        raise InputError(f"the qform is no rotation ({error})", where=path, action=_AGAIN) from error
+    if not np.isfinite(apart):
+        raise InputError("the qform in the header is not finite", where=path, action=_AGAIN)
     if apart > _SAME_PLACE_MM:
         raise InputError(
             f"qform and sform place the image up to {apart:.3g} mm apart",
@@ -337,9 +419,12 @@ def _qform_to_sform_mm(image: nib.Nifti1Image) -> float | None:
 
 def _displacement_mm(one: Grid, other: Grid) -> float:
     """Return the largest distance between the corners of two grids of the same shape."""
-    corners = np.array(np.meshgrid(*[(0, size - 1) for size in one.shape], indexing="ij")).reshape(3, -1).T
-    apart = apply_affine(one.affine_ras_mm, corners) - apply_affine(other.affine_ras_mm, corners)
-    return float(np.linalg.norm(apart, axis=1).max())
+    return float(np.linalg.norm(_corners_ras_mm(one) - _corners_ras_mm(other), axis=1).max())
+
+
+def _corners_ras_mm(grid: Grid) -> NDArray[np.float64]:
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in grid.shape], indexing="ij")).reshape(3, -1).T
+    return apply_affine(grid.affine_ras_mm, corners)
 
 
 def _extents(grid: Grid) -> NDArray[np.float64]:

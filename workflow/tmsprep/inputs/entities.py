@@ -61,6 +61,7 @@ _ORDER = {key: position for position, key in enumerate(ENTITY_NAMES)}
 _LABEL = re.compile(r"[0-9a-zA-Z+]+")
 _INDEX = re.compile(r"[0-9]+")
 _SUFFIX = re.compile(r"[0-9a-zA-Z]+")
+_EXTENSION = re.compile(r"[0-9a-zA-Z]+(\.[0-9a-zA-Z]+)*")
 _ACTION = "rename it as BIDS prescribes (labels hold letters, digits and + only)"
 
 
@@ -109,7 +110,7 @@ def parse_name(text: str) -> Name:
     """
     stem, dot, extension = text.partition(".")
     *pairs, suffix = stem.split("_")
-    if not dot or not _SUFFIX.fullmatch(suffix):
+    if not dot or not _SUFFIX.fullmatch(suffix) or not _EXTENSION.fullmatch(extension):
         raise _refusal(text, f"the suffix {suffix!r} or the extension is not allowed")
     return Name(_entities(text, pairs), suffix, dot + extension)
 

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tmsprep.errors import InputError
 from tmsprep.inputs.index import Image, Index, require_content
 from tmsprep.inputs.model import FieldmapPlan
+from tmsprep.sidecars import Sidecar
 
 _NOT_CORRECTED = "no field map: distortion not corrected"
 _PRIMARY = ("epi", "fieldmap", "phasediff", "phase1")
@@ -42,7 +44,7 @@ def choose_fieldmap(
     Raises
     ------
     InputError
-        The content of a chosen image is not on this machine.
+        The content of a chosen image is not on this machine, or metadata that its use depends on are impossible.
     """
     own = [image for image in index.images[bold.subject] if image.session == bold.session and passes(image)]
     present = [image for image in own if image.datatype == "fmap" and image.name.suffix in _PRIMARY]
@@ -127,11 +129,20 @@ def _echo(image: Image) -> int:
 
 
 def _require_readout(index: Index, bold: Image) -> None:
-    metadata = index.metadata(bold)
-    if metadata.get("PhaseEncodingDirection") not in {"i", "i-", "j", "j-", "k", "k-"}:
+    metadata = _sidecar(index, bold)
+    if "PhaseEncodingDirection" not in metadata.fields:
         raise _UnusableError("the run's sidecars lack PhaseEncodingDirection")
-    if not ({"TotalReadoutTime", "EffectiveEchoSpacing"} & set(metadata)):
+    if not ({"TotalReadoutTime", "EffectiveEchoSpacing"} & set(metadata.fields)):
         raise _UnusableError("the run's sidecars lack TotalReadoutTime (or EffectiveEchoSpacing)")
+    metadata.phase_encoding()
+    if "TotalReadoutTime" in metadata.fields:
+        metadata.readout_s()
+
+
+def _sidecar(index: Index, image: Image) -> Sidecar:
+    """Return the planning fields with typed access: what is there but impossible is refused, not passed over."""
+    paths = index.sidecars(image)
+    return Sidecar(index.metadata(image), paths[-1] if paths else None)
 
 
 def _plan(index: Index, suffix: str, primaries: Sequence[Image], own: Sequence[Image]) -> FieldmapPlan:
@@ -195,3 +206,16 @@ def _require_metadata(index: Index, primary: Image) -> None:
     lacking = [key for key in needed[primary.name.suffix] if key not in index.metadata(primary)]
     if lacking:
         raise _UnusableError(f"the sidecars of {primary.path.name} lack {' and '.join(lacking)}")
+    if primary.name.suffix == "phasediff":
+        _require_echo_times(_sidecar(index, primary), primary)
+
+
+def _require_echo_times(metadata: Sidecar, primary: Image) -> None:
+    first_s, second_s = metadata.echo_time_s("EchoTime1"), metadata.echo_time_s("EchoTime2")
+    if first_s >= second_s:
+        raise InputError(
+            f"EchoTime1 is {first_s:g} s and EchoTime2 {second_s:g} s",
+            where=metadata.where,
+            expected="EchoTime2 after EchoTime1: the sign of the field depends on it",
+            action=f"correct the sidecar of {primary.path.name}, or leave the field map out by --bids-filter-file",
+        )

@@ -38,6 +38,7 @@ _IMAGE_ENDINGS = (".nii", ".nii.gz")
 _MEANT_FOR_US = ("_bold", "_T1w")
 _POINTER_MAX_BYTES = 32 * 1024
 _POINTER_MARK = b"/annex/objects/"
+_NOWHERE = "a symbolic link that leads nowhere or in a circle, in place of the folder"
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ class Index:
             name = parse_name(text)
         except InputError:
             return  # dataset_description.json and the like; a JSON file that BIDS cannot name applies to nothing
+        if name.extension != ".json":
+            return
         sidecar = _Sidecar(folder / text, frozenset(name.entities), name.suffix)
         self._sidecars.setdefault(folder, []).append(sidecar)
 
@@ -198,12 +201,14 @@ def build_index(bids_dir: Path) -> Index:
     _require_raw_dataset(root)
     index = Index(root)
     for entry in _entries(root):
-        if entry.name.startswith("sub-") and entry.is_dir():
+        if entry.name.startswith("sub-") and _leads_nowhere(entry):
+            index.refuse(root / entry.name, (entry.name,), _NOWHERE, meant_for_us=True)
+        elif entry.name.startswith("sub-") and entry.is_dir():
             if is_label(entry.name[4:]):
                 _walk_participant(index, root / entry.name)
             else:
                 index.refuse(root / entry.name, (entry.name,), _hostile(entry.name), meant_for_us=True)
-        elif not entry.is_dir():
+        elif not _is_folder(entry):
             index.add_file(entry, root, None)
     if not index.images and not index.refused:
         raise InputError("the dataset holds no participant", where=root, expected="folders sub-LABEL")
@@ -213,6 +218,8 @@ def build_index(bids_dir: Path) -> Index:
 def _name_in(text: str, places: tuple[str, ...]) -> Name:
     """Take apart the name of a file that lies in a participant's and perhaps a session's folder."""
     name = parse_name(text)
+    if name.extension not in _IMAGE_ENDINGS:
+        raise InputError(f"{text!r} is no BIDS file name: the extension {name.extension!r}", expected=" or ".join(_IMAGE_ENDINGS))
     own = tuple(f"{key}-{value}" for key, value in name.entities if key in {"sub", "ses"})
     if own != places:
         raise InputError(f"{text!r} lies in the folder of another participant or session ({'/'.join(places)})")
@@ -242,7 +249,9 @@ def _walk_participant(index: Index, folder: Path) -> None:
     index.images[label] = []
     sessions: list[str] = []
     for entry in _entries(folder):
-        if entry.name in DATATYPES and entry.is_dir():
+        if _is_lost(entry):
+            index.refuse(folder / entry.name, (folder.name,), _NOWHERE, meant_for_us=True)
+        elif entry.name in DATATYPES and entry.is_dir():
             _walk_datatype(index, folder / entry.name)
         elif entry.name.startswith("ses-") and entry.is_dir():
             if is_label(entry.name[4:]):
@@ -251,16 +260,18 @@ def _walk_participant(index: Index, folder: Path) -> None:
             else:
                 places = (folder.name, entry.name)
                 index.refuse(folder / entry.name, places, _hostile(entry.name), meant_for_us=True)
-        elif not entry.is_dir():  # links to absent content too: they are named when they are needed
+        elif not _is_folder(entry):  # links to absent content too: they are named when they are needed
             index.add_file(entry, folder, None)
     index.sessions[label] = tuple(sessions)
 
 
 def _walk_session(index: Index, folder: Path) -> None:
     for entry in _entries(folder):
-        if entry.name in DATATYPES and entry.is_dir():
+        if _is_lost(entry):
+            index.refuse(folder / entry.name, (folder.parent.name, folder.name), _NOWHERE, meant_for_us=True)
+        elif entry.name in DATATYPES and entry.is_dir():
             _walk_datatype(index, folder / entry.name)
-        elif not entry.is_dir():  # links to absent content too: they are named when they are needed
+        elif not _is_folder(entry):  # links to absent content too: they are named when they are needed
             index.add_file(entry, folder, None)
 
 
@@ -278,6 +289,22 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(visible, key=lambda entry: natural_key(entry.name))
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not Path(entry.path).exists()
+
+
+def _is_lost(entry: os.DirEntry[str]) -> bool:
+    """Tell whether a session's or datatype's folder is a link to nothing."""
+    return (entry.name in DATATYPES or entry.name.startswith("ses-")) and _leads_nowhere(entry)
+
+
 def _hostile(name: str) -> str:
     return f"{name!r} is no BIDS folder name: labels hold letters, digits and + only"
 
@@ -288,9 +315,11 @@ def require_content(path: Path, shown: str) -> None:
     Raises
     ------
     InputError
-        A broken symbolic link, or a git-annex pointer in place of the image.
+        A broken symbolic link, a git-annex pointer in place of the image, or no file but a folder or a pipe.
     """
     absent = path.is_symlink() and not path.exists()
+    if not absent and not path.is_file():
+        raise InputError("a folder or a pipe in place of the file", where=shown, action="put the file there, or remove this")
     if not absent and 0 < path.stat().st_size < _POINTER_MAX_BYTES:
         with path.open("rb") as stream:
             absent = stream.read(len(_POINTER_MARK)) == _POINTER_MARK

@@ -342,8 +342,10 @@ def _absent_row(label: str) -> PlanRow:
 
 def _one_line(text: str) -> str:
     """Return text that fits a TSV cell: no tabs, line ends or quotes, and nothing that UTF-8 cannot write."""
-    printable = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return " ".join(printable.split()).replace('"', "'")
+    encodable = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    words = " ".join(encodable.split()).replace('"', "'")
+    # what is left of control characters could steer a terminal
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
 
 
 def _row_order(row: PlanRow) -> tuple[object, ...]:

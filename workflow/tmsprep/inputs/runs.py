@@ -13,14 +13,14 @@ from tmsprep.inputs.fieldmaps import choose_fieldmap
 from tmsprep.inputs.filters import Filter
 from tmsprep.inputs.index import Image, Index, require_content
 from tmsprep.inputs.model import Echo, Run
+from tmsprep.sidecars import PLAUSIBLE_TE_S, PLAUSIBLE_TR_S, shortened
 
 BEST_SINGLE_ECHO_S = 0.030
 """Of two echoes the one nearest to this is used: about T2* of cortex at 3 T, where BOLD contrast is largest
 (Posse et al. 1999, doi:10.1002/(SICI)1522-2594(199907)42:1<87::AID-MRM13>3.0.CO;2-O)."""
 
 _MAGNITUDE = (None, "mag")
-_LONGEST_ECHO_TIME_S = 0.2
-_LONGEST_REPETITION_TIME_S = 30.0
+_HIGHEST_ECHO = 99
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,13 @@ def _require_all_echoes(index: Index, whole: RunImages, siblings: Sequence[RunIm
     own = _numbers(whole.magnitudes)
     if not own:
         return
+    if max(own) > _HIGHEST_ECHO:
+        raise InputError(
+            f"the echo number is {max(own)}",
+            where=index.relative(whole.magnitudes[0].path),
+            expected=f"echo-1, echo-2, ... up to {_HIGHEST_ECHO}",
+            action="rename the run's images and sidecars",
+        )
     expected = set(range(1, max(own) + 1))
     for other in siblings:
         if _protocol(other) == _protocol(whole):
@@ -162,21 +169,21 @@ def _protocol(run: RunImages) -> tuple[tuple[str, str], ...]:
 
 
 def _echo(index: Index, image: Image) -> Echo:
-    time_s = _seconds(index, image, "EchoTime", _LONGEST_ECHO_TIME_S)
+    time_s = _seconds(index, image, "EchoTime", PLAUSIBLE_TE_S)
     if time_s is None and image.name.get("echo") is not None:
         raise _missing(index, image, "EchoTime", "0.0137")
     return Echo(image.path, time_s, index.sidecars(image))
 
 
-def _seconds(index: Index, image: Image, key: str, longest_s: float) -> float | None:
+def _seconds(index: Index, image: Image, key: str, limits_s: tuple[float, float]) -> float | None:
     value: Any = index.metadata(image).get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= longest_s:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not limits_s[0] <= value <= limits_s[1]:
         raise InputError(
-            f"{key} is {value!r}",
+            f"{key} is {shortened(value)}",
             where=index.relative(image.path),
-            expected=f"a number of seconds above 0 and at most {longest_s:g}",
+            expected=f"a number of seconds from {limits_s[0]:g} to {limits_s[1]:g}",
             action="correct it in the JSON sidecar (BIDS gives times in seconds, not milliseconds)",
         )
     return float(value)
@@ -218,7 +225,7 @@ def _common_repetition_time(index: Index, images: Sequence[Image]) -> float:
 
 
 def _repetition_time(index: Index, image: Image) -> float:
-    time_s = _seconds(index, image, "RepetitionTime", _LONGEST_REPETITION_TIME_S)
+    time_s = _seconds(index, image, "RepetitionTime", PLAUSIBLE_TR_S)
     if time_s is not None:
         return time_s
     if "VolumeTiming" in index.metadata(image):

@@ -109,7 +109,8 @@ def _t1w_stems(root: Path, subject: str) -> frozenset[str]:
 
 
 def _maker(description: Path, content: Mapping[str, Any]) -> str:
-    made = [item for item in content.get("GeneratedBy", []) if isinstance(item, dict)]
+    generated = content.get("GeneratedBy")
+    made = [item for item in (generated if isinstance(generated, list) else [generated]) if isinstance(item, dict)]
     made += [item for item in [content.get("PipelineDescription")] if isinstance(item, dict)]  # before BIDS 1.4
     for item in made:
         name, version = str(item.get("Name", "")), str(item.get("Version", ""))

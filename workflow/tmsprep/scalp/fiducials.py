@@ -7,9 +7,11 @@ plausible, and what the user's own must satisfy, is decided here too.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from tmsprep import templates
 from tmsprep.errors import InputError
 from tmsprep.files import read_tsv
-from tmsprep.records import FIDUCIAL_NAMES, Fiducial, Status, load_fiducials
+from tmsprep.records import FIDUCIAL_NAMES, Fiducial, Point, Status, load_fiducials
 from tmsprep.scalp.inion import bone_inion
 from tmsprep.scalp.lines import Plane, section
 from tmsprep.spaces import Array, apply_affine, voxel_sizes
@@ -46,6 +48,7 @@ EDGE_MM = 3.0
 MAX_MANUAL_DISTANCE_MM = 15.0
 """A user's fiducial farther from the scalp than this belongs to another image or frame."""
 
+_COLUMNS_EXPECTED = "columns name, x, y, z: numbers in scanner RAS mm"
 _NASION_WINDOW_MM = 15.0
 _PROFILE_STEP_MM = 0.25
 _HOLLOW_MM = 0.3
@@ -174,30 +177,87 @@ def _deepest_point(template: TemplateHead, surface: Surface) -> Array | None:
     return points[bottom].mean(axis=0)
 
 
-def read_manual_fiducials(path: Path, surface: Surface) -> tuple[Fiducial, ...]:
-    """Read and check the fiducials that a user gives, all four or some of them.
+def read_fiducials(path: Path, surface: Surface) -> dict[str, Fiducial]:
+    """Read the four fiducials that the scalp stage wrote.
 
     Raises
     ------
     InputError
-        An unknown, repeated or missing name, a missing coordinate, a point too far from the scalp.
+        One is missing or there twice, is no fiducial, or belongs to another scalp.
     """
     names = [str(name) for name in read_tsv(path, required=("name", "x", "y", "z"))["name"]]
     if len(names) != len(set(names)):
         raise InputError("a fiducial is given twice", where=path, expected="one row each")
-    table = load_fiducials(path)
-    if unknown := sorted(set(table) - set(FIDUCIAL_NAMES)):
-        raise InputError(f"unknown fiducial(s) {', '.join(unknown)}", where=path, expected=", ".join(FIDUCIAL_NAMES))
-    if not table:
+    try:
+        found = load_fiducials(path)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"no table of fiducials ({error})", where=path, expected=_COLUMNS_EXPECTED) from error
+    if missing := [name for name in FIDUCIAL_NAMES if name not in found]:
+        raise InputError(f"no {', '.join(missing)}", where=path, expected=", ".join(FIDUCIAL_NAMES))
+    for name in FIDUCIAL_NAMES:
+        _require_on_scalp(path, found[name], surface)
+    return found
+
+
+def read_manual_fiducials(path: Path, surface: Surface, participant: str | None = None) -> tuple[Fiducial, ...]:
+    """Read and check the fiducials that a user gives, all four or some of them.
+
+    Parameters
+    ----------
+    path
+        TSV with name, x, y, z (scanner RAS mm); with a column participant_id, it may be of several participants.
+    surface
+        The scalp.
+    participant
+        Whose rows count where there is a column participant_id, with ``sub-``. None of theirs: no fiducials.
+
+    Raises
+    ------
+    InputError
+        An unknown, repeated or missing name, a missing coordinate, a point too far from the scalp; rows of several
+        participants, and nothing that says which is meant.
+    """
+    table = read_tsv(path, required=("name", "x", "y", "z"), texts=("participant_id", "name"))
+    rows: list[dict[str, Any]] = table.to_dict("records")
+    if not rows:
         raise InputError("no fiducial", where=path, expected="rows " + ", ".join(FIDUCIAL_NAMES))
-    for item in table.values():
-        _check_manual(path, item, surface)
-    return tuple(Fiducial(item.name, item.position_ras_mm, "manual", 0.0) for item in table.values())
+    if "participant_id" in table.columns:
+        rows = _rows_of(path, rows, participant)
+    names = [str(row["name"]) for row in rows]
+    if len(names) != len(set(names)):
+        raise InputError("a fiducial is given twice", where=path, expected="one row each")
+    if unknown := sorted(set(names) - set(FIDUCIAL_NAMES)):
+        raise InputError(f"unknown fiducial(s) {', '.join(unknown)}", where=path, expected=", ".join(FIDUCIAL_NAMES))
+    given = tuple(Fiducial(str(row["name"]), _position(row), "manual", 0.0) for row in rows)
+    for item in given:
+        _require_on_scalp(path, item, surface)
+    return given
 
 
-def _check_manual(path: Path, item: Fiducial, surface: Surface) -> None:
+def _rows_of(path: Path, rows: list[dict[str, Any]], participant: str | None) -> list[dict[str, Any]]:
+    if participant is None:
+        raise InputError(
+            "the table has a column participant_id, and the T1w's name does not say whose it is",
+            where=path,
+            expected="a T1w that is named sub-LABEL_...",
+            action="take the column out if all rows are of this T1w",
+        )
+    return [row for row in rows if str(row["participant_id"]).removeprefix("sub-") == participant.removeprefix("sub-")]
+
+
+def _position(row: dict[str, Any]) -> Point:
+    values: list[float] = []
+    for axis in "xyz":
+        try:
+            values.append(float(row[axis]))
+        except (TypeError, ValueError):
+            values.append(math.nan)
+    return (values[0], values[1], values[2])
+
+
+def _require_on_scalp(path: Path, item: Fiducial, surface: Surface) -> None:
     if not np.all(np.isfinite(item.position_ras_mm)):
-        raise InputError(f"{item.name} lacks a coordinate", where=path, expected="x, y, z in scanner RAS mm")
+        raise InputError(f"{item.name} lacks a coordinate", where=path, expected="x, y, z: numbers in scanner RAS mm")
     distance = surface.distance_mm(item.position_ras_mm)
     if distance > MAX_MANUAL_DISTANCE_MM:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 from tmsprep.errors import InputError, ProcessingError
 from tmsprep.files import load_nifti, read_data, save_nifti, write_tsv
 from tmsprep.options import BeamF3Variant, CircumferencePlane
-from tmsprep.records import FIDUCIAL_NAMES, BeamF3Result, Fiducial, Point, Status, load_fiducials, save_fiducials
+from tmsprep.records import FIDUCIAL_NAMES, BeamF3Result, Fiducial, Point, Status, save_fiducials
 from tmsprep.scalp.beamf3 import implausible
-from tmsprep.scalp.fiducials import CAUTION_SNAP_MM, combine, find_fiducials, read_manual_fiducials
+from tmsprep.scalp.fiducials import CAUTION_SNAP_MM, combine, find_fiducials, read_fiducials, read_manual_fiducials
 from tmsprep.scalp.headmask import Head, find_head
 from tmsprep.scalp.measure import (
     ADJUSTMENT_MM,
@@ -84,6 +85,7 @@ def reconstruct_scalp(
         from-T1w_to-MNI152NLin2009cAsym; only its affine part is used.
     fiducials_file
         TSV with columns name, x, y, z (scanner RAS mm): NAS, INI, LPA, RPA, or some of them, in place of automatic ones.
+        With a column participant_id, only the rows of the participant that the T1w's name begins with count.
     out_head_mask
         Filled head mask, 2 mm voxels along the T1w's axes.
     out_scalp
@@ -102,7 +104,7 @@ def reconstruct_scalp(
     mni_to_t1w = Transform.load(t1w_to_mni).affine_part()
     head, evidence = _whole_head(t1w, data, affine, mni_to_t1w)
     surface = scalp_surface(head)
-    manual = read_manual_fiducials(fiducials_file, surface) if fiducials_file is not None else ()
+    manual = () if fiducials_file is None else read_manual_fiducials(fiducials_file, surface, _participant(t1w))
     fiducials = combine(find_fiducials(data, affine, surface, mni_to_t1w), manual)
     save_nifti(out_head_mask, head.mask, head.grid.affine_ras_mm, xform_code=_SCANNER_CODE)
     surface.save(out_scalp)
@@ -114,6 +116,12 @@ def reconstruct_scalp(
         "out_scalp": {"SpatialReference": t1w, "CoordinateSystem": "ScanRAS", "CoordinateUnits": "mm"},
         "out_fiducials": _fiducial_fields(),
     }
+
+
+def _participant(t1w: Path) -> str | None:
+    """Return the ``sub-LABEL`` that a file's name begins with, or None."""
+    found = re.match(r"sub-[0-9A-Za-z+]+(?=_)", t1w.name)
+    return found.group() if found else None
 
 
 def _require_volume(t1w: Path) -> nib.Nifti1Image:
@@ -216,9 +224,10 @@ def locate_beamf3(
     seed
         Governs the draws of the spread.
     """
-    surface, chosen = Surface.load(scalp), load_fiducials(fiducials)
-    if missing := [name for name in FIDUCIAL_NAMES if name not in chosen]:
-        raise InputError(f"no {', '.join(missing)}", where=fiducials, expected=", ".join(FIDUCIAL_NAMES))
+    surface = Surface.load(scalp)
+    if not surface.is_closed():
+        raise InputError("the surface has holes or edges", where=scalp, expected="the closed scalp of the scalp stage")
+    chosen = read_fiducials(fiducials, surface)
     plane = CircumferencePlane(circumference_plane)
     measured, web, f3 = _measure_all(surface, chosen, plane)
     adjusted = locate_on_scalp(surface, measured, beyond_mm=ADJUSTMENT_MM)

@@ -44,12 +44,14 @@ def read_tape(path: Path, participant: str) -> TapeLengths | None:
     InputError
         Some of the three are missing, no number, or no length of an adult head.
     """
-    table = read_tsv(path, required=("participant_id",))
+    table = read_tsv(path, required=("participant_id",), texts=("participant_id",))
     units = {name: unit for name in COLUMNS for unit in _UNITS_MM if f"{name}_{unit}" in table.columns}
     everyone: list[dict[str, Any]] = table.to_dict("records")
     rows = [row for row in everyone if row["participant_id"] == participant]
     if not units or not rows:
         return None
+    if len(rows) > 1:
+        raise InputError(f"{len(rows)} lines", where=f"{path.name}, {participant}", expected="one for each participant")
     values = {name: _millimetres(rows[0].get(f"{name}_{unit}"), _UNITS_MM[unit]) for name, unit in units.items()}
     if all(value is None for value in values.values()):
         return None

@@ -22,6 +22,7 @@ from tmsprep.target.spheres import Sphere
 
 Array = NDArray[np.float64]
 
+_SMALLEST_DETERMINANT = 1e-9
 DEFAULT_NEGATIVE = Sphere((6.0, 16.0, -10.0), 10.0)
 """sgACC (Fox et al. 2012, doi:10.1016/j.biopsych.2012.04.028), MNI152NLin6Asym."""
 DEFAULT_POSITIVE = Sphere((-44.0, 40.0, 29.0), 10.0)
@@ -218,8 +219,10 @@ def require_checksum(circuit: Circuit, file: Path) -> str:
     Raises
     ------
     InputError
-        They differ.
+        They differ, or there is no such file.
     """
+    if not file.is_file():
+        raise InputError("there is no such circuit image", where=file, action="check the path; DataLad users: get its content")
     digest = sha256(file)
     expected = circuit.file.sha256 if circuit.file is not None else None
     if expected is not None and digest != expected:
@@ -243,6 +246,12 @@ def _read_image(file: Path) -> WeightImage:
         raise InputError("the circuit image is empty", where=file, expected="signed weights")
     if image.affine is None or (image.header["sform_code"] == 0 and image.header["qform_code"] == 0):
         raise InputError("the circuit image does not say where it lies in space", where=file, expected="a qform or sform")
+    if not np.all(np.isfinite(image.affine)) or abs(float(np.linalg.det(image.affine[:3, :3]))) < _SMALLEST_DETERMINANT:
+        raise InputError(
+            "the affine of the circuit image is not invertible", where=file, action="get the file again, or write its header anew"
+        )
+    if np.any(np.isinf(values)):
+        raise InputError("the circuit image holds infinite weights", where=file, expected="signed weights, NaN where it has none")
     return WeightImage(np.asarray(values, dtype=np.float32), np.asarray(image.affine, dtype=np.float64))
 
 

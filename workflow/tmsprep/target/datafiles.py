@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ def read_checked(path: Path, kind: str) -> dict[str, Any]:
     import jsonschema
 
     content = read_json(path)
+    try:
+        json.dumps(content, allow_nan=False)
+    except ValueError as error:
+        raise InputError("it holds NaN or an infinite number", where=path, expected="finite numbers") from error
     schema = read_json(Path(__file__).with_name(f"{kind}.schema.json"))
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(content), key=lambda item: item.json_path)
     if errors:

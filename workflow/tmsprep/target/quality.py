@@ -5,9 +5,11 @@ The numbers are proposals from the literature and from simulation, in one place;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -61,21 +63,35 @@ class Thresholds:
         Raises
         ------
         ConfigurationError
-            A name is unknown, or a value is no number.
+            A name is unknown or there twice, or a value is no number.
         """
         if path is None:
             return cls()
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise ConfigurationError(f"no readable YAML ({error})", where=path) from error
+        content = _read_yaml(path)
         known = {item.name for item in fields(cls)}
         for name, value in content.items():
             if name not in known:
                 raise ConfigurationError(f"no limit is called {name!r}", where=path, expected=", ".join(sorted(known)))
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigurationError(f"{name} is {value!r}", where=path, expected="a number")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                # a list is not shown: YAML can write one of any size in a few lines
+                shown = "a list or mapping" if isinstance(value, list | dict) else repr(value)
+                raise ConfigurationError(f"{name} is {shown}", where=path, expected="a finite number")
         return cls(**{name: float(value) for name, value in content.items()})
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text) or {}
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"no readable YAML ({error})", where=path, action="correct the file") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError("the YAML is no mapping", where=path, expected="NAME: NUMBER, a line for each limit")
+    names = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    if twice := sorted({str(name) for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"{', '.join(twice)} is there twice", where=path, expected="one line for each limit")
+    return content
 
 
 @dataclass(frozen=True)

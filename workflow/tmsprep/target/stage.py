@@ -198,9 +198,9 @@ def _check_numbers(top_fraction: float, exclusion_mm: float, max_depth_mm: float
         raise ConfigurationError(f"{draws} draws", where="--draws", expected="1 or more, usually 10000")
     if not 0 < top_fraction < 1:
         raise ConfigurationError(f"top_fraction is {top_fraction}", expected="a share between 0 and 1, for example 0.1")
-    if exclusion_mm < 0:
+    if not exclusion_mm >= 0:
         raise ConfigurationError(f"exclusion_mm is {exclusion_mm}", expected="0 or more")
-    if max_depth_mm is not None and max_depth_mm <= 0:
+    if max_depth_mm is not None and not max_depth_mm > 0:
         raise ConfigurationError(f"max_depth_mm is {max_depth_mm}", expected="more than 0")
 
 

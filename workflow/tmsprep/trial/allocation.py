@@ -40,7 +40,7 @@ def read_allocation(path: Path) -> list[Allocated]:
     InputError
         A column or value is missing, or a participant (session) is there twice.
     """
-    table = read_tsv(path, required=("participant_id", "target_id"))
+    table = read_tsv(path, required=("participant_id", "target_id"), texts=("participant_id", "target_id", _SESSION))
     found = [_line(row, path) for _, row in table.iterrows()]
     if not found:
         raise InputError("nobody is allocated", where=path, expected="a line for each participant")

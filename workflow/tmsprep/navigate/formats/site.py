@@ -39,11 +39,20 @@ class CoilSite:
         InputError
             Its columns are not of one pose: the table was edited or is not of the navigate stage.
         """
-        target, entry, normal, direction = (
-            np.array([float(row[f"{kind}_{axis}"]) for axis in "xyz"]) for kind in ("target", "entry", "normal", "direction")
-        )
-        coil = np.array(json.loads(str(row["coil_transform"])), dtype=np.float64)
-        name = str(row["target_label"])
+        name = str(row.get("target_label"))
+        try:
+            target, entry, normal, direction = (
+                np.array([float(row[f"{kind}_{axis}"]) for axis in "xyz"])
+                for kind in ("target", "entry", "normal", "direction")
+            )
+            coil = np.array(json.loads(str(row["coil_transform"])), dtype=np.float64)
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(
+                f"a column is missing or holds no numbers ({error})",
+                where=f"marker {name}",
+                expected="the table that the navigate stage wrote",
+                action="derive the markers again; never edit them by hand",
+            ) from error
         expected = np.eye(4)
         expected[:3, :4] = np.stack([np.cross(direction, -normal), direction, -normal, entry], axis=1)
         if coil.shape != (4, 4) or not np.allclose(coil, expected, rtol=0, atol=_TOLERANCE) or not np.isfinite(target).all():
