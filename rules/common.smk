@@ -87,6 +87,11 @@ def anat_output(pattern):
     return lambda wildcards: pattern.format(folder=folder_of_stem(anat_of(wildcards)), anat=anat_of(wildcards))
 
 
+def grows(amount):
+    "Resource function: as much again at each attempt; a job that was killed may have had too little."
+    return lambda wildcards, attempt: attempt * amount
+
+
 def option(name, value):
     "A command line's words for an option that may be absent, quoted by Snakemake's :q."
     return [] if value in (None, "", []) else [name, *(value if isinstance(value, list) else [str(value)])]

@@ -38,8 +38,8 @@ rule tedana:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{run}}_tedana.tsv"
     resources:
-        mem_mb=5000,
-        runtime=120,
+        mem_mb=grows(5000),
+        runtime=grows(120),
     shell:
         "tmsprep stage tedana --echo {input.echo:q} --echo-sidecar {input.echo_sidecar:q} --mask {input.mask:q}"
         " --confounds {input.confounds:q} --out-denoised {output.denoised:q} --out-optcom {output.optcom:q}"
@@ -78,8 +78,8 @@ rule denoise:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{run}}_denoise.tsv"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grows(4000),
+        runtime=grows(60),
     shell:
         "tmsprep stage denoise --bold {input.bold:q} --mask {input.mask:q} --confounds {input.confounds:q}"
         " --boldref-to-t1w {input.boldref_to_t1w:q} --t1w-to-mni {input.t1w_to_mni:q} --t1w {input.t1w:q}"
@@ -129,8 +129,8 @@ rule carpet:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{run}}_carpet.tsv"
     resources:
-        mem_mb=3000,
-        runtime=15,
+        mem_mb=grows(3000),
+        runtime=grows(15),
     shell:
         "tmsprep stage carpet --echo {input.echo:q} {params.tedana:q} --mask {input.mask:q} --confounds {input.confounds:q}"
         " --regressors {input.regressors:q} --boldref-to-t1w {input.boldref_to_t1w:q} --cleaned {input.cleaned:q}"

@@ -25,8 +25,8 @@ rule export:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_export.tsv"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     shell:
         "tmsprep stage export --markers {input.markers:q} --t1w {input.t1w:q} --coordsystem {input.coordsystem:q}"
         " --form {params.form} --intended-for {params.intended_for:q} --out-files {params.files:q} --out-index {output.index:q} > {log:q} 2>&1"

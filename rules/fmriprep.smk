@@ -61,8 +61,8 @@ if STUDY.engine is Engine.FMRIPREP:
         log:
             f"{LOGS}/fmriprep_image.log",
         resources:
-            mem_mb=1000,
-            runtime=240,
+            mem_mb=grows(1000),
+            runtime=grows(240),
         shell:
             "tmsprep stage fmriprep-image --container-runtime {params.runtime} {params.image:q}"
             " --out-image {output.image:q} > {log:q} 2>&1"
@@ -79,8 +79,8 @@ if STUDY.engine is Engine.FMRIPREP:
         log:
             f"{LOGS}/templateflow.log",
         resources:
-            mem_mb=1000,
-            runtime=120,
+            mem_mb=grows(1000),
+            runtime=grows(120),
         shell:
             "tmsprep stage templateflow --image {input.image:q} --home {params.home:q} {params.surfaces}"
             " --out-list {output.files:q} > {log:q} 2>&1"
@@ -96,8 +96,8 @@ if STUDY.engine is Engine.FMRIPREP:
         log:
             f"{LOGS}/fsaverage.log",
         resources:
-            mem_mb=1000,
-            runtime=30,
+            mem_mb=grows(1000),
+            runtime=grows(30),
         shell:
             "tmsprep stage fsaverage --image {input.image:q} --subjects-dir {params.subjects:q}"
             " --out-list {output.files:q} > {log:q} 2>&1"
@@ -139,8 +139,8 @@ if STUDY.engine is Engine.FMRIPREP:
             f"{BENCHMARKS}/{{folder}}/{{anat}}_fmriprep.tsv"
         threads: OPTIONS.fmriprep_threads
         resources:
-            mem_mb=OPTIONS.fmriprep_mem_mb,
-            runtime=24 * 60 if OPTIONS.surfaces else 12 * 60,
+            mem_mb=grows(OPTIONS.fmriprep_mem_mb),
+            runtime=grows(24 * 60 if OPTIONS.surfaces else 12 * 60),
         shell:
             "tmsprep stage fmriprep --image {input.image:q} --anat {wildcards.anat} --t1w {input.t1w:q}"
             " --bold {input.bold:q} {params.read:q} --license-file {input.license_file:q}"
@@ -166,8 +166,8 @@ if STUDY.engine is Engine.FMRIPREP:
         log:
             f"{LOGS}/{{folder}}/{{anat}}_link.log",
         resources:
-            mem_mb=500,
-            runtime=5,
+            mem_mb=grows(500),
+            runtime=grows(5),
         shell:
             LINK
 
@@ -183,8 +183,8 @@ if STUDY.engine is Engine.FMRIPREP:
         log:
             f"{LOGS}/{{folder}}/{{run}}_link.log",
         resources:
-            mem_mb=500,
-            runtime=5,
+            mem_mb=grows(500),
+            runtime=grows(5),
         shell:
             LINK
 
@@ -201,7 +201,7 @@ if STUDY.engine is Engine.FMRIPREP:
         log:
             f"{LOGS}/{{folder}}/{{bold}}_link.log",
         resources:
-            mem_mb=500,
-            runtime=5,
+            mem_mb=grows(500),
+            runtime=grows(5),
         shell:
             LINK

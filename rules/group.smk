@@ -54,8 +54,8 @@ rule group:
     benchmark:
         f"{BENCHMARKS}/group.tsv"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=grows(2000),
+        runtime=grows(15),
     shell:
         "tmsprep stage group @{input.arguments:q} {params.truth:q}"
         " --out-targets {output.targets:q} --out-html {output.html:q} > {log:q} 2>&1"

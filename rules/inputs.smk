@@ -15,8 +15,8 @@ rule plan:
     log:
         f"{LOGS}/plan.log",
     resources:
-        mem_mb=500,
-        runtime=5,
+        mem_mb=grows(500),
+        runtime=grows(5),
     shell:
         "tmsprep stage plan --plan {input.plan:q} --out-table {output.table:q} > {log:q} 2>&1"
 
@@ -40,8 +40,8 @@ rule check:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_check.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=grows(2000),
+        runtime=grows(10),
     shell:
         "tmsprep stage check --t1w {input.t1w:q} --bold {input.bold:q} --repetition-time {params.tr}"
         " --out-report {output.report:q} > {log:q} 2>&1"

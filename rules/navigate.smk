@@ -25,8 +25,8 @@ rule navigate:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_navigate.tsv"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=grows(2000),
+        runtime=grows(15),
     shell:
         "tmsprep stage navigate --t1w {input.t1w:q} --scalp {input.scalp:q} --fiducials {input.fiducials:q}"
         " --beamf3 {input.beamf3:q} --target {input.target:q} --gm {input.gm:q} --t1w-to-mni {input.t1w_to_mni:q}"

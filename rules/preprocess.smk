@@ -36,8 +36,8 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{anat}}_anatomy.tsv"
         resources:
-            mem_mb=3000,
-            runtime=30,
+            mem_mb=grows(3000),
+            runtime=grows(30),
         shell:
             "tmsprep stage anatomy --t1w {input.t1w:q} --out-t1w {output.t1w:q} --out-brain-mask {output.brain_mask:q}"
             " --out-gm {output.gm:q} --out-wm {output.wm:q} --out-csf {output.csf:q} --out-dseg {output.dseg:q}"
@@ -59,8 +59,8 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{anat}}_normalise.tsv"
         resources:
-            mem_mb=3000,
-            runtime=30,
+            mem_mb=grows(3000),
+            runtime=grows(30),
         shell:
             "tmsprep stage normalise --t1w {input.t1w:q} --brain-mask {input.brain_mask:q}"
             " --out-t1w-to-mni {output.t1w_to_mni:q} --out-mni-to-t1w {output.mni_to_t1w:q}"
@@ -83,8 +83,8 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_bold_reference.tsv"
         resources:
-            mem_mb=3000,
-            runtime=30,
+            mem_mb=grows(3000),
+            runtime=grows(30),
         shell:
             "tmsprep stage bold-reference --bold {input.bold:q} --sidecar {input.sidecar:q} {params.dummy:q}"
             " --out-reference {output.reference:q} --out-motion {output.motion:q} --out-summary {output.summary:q}"
@@ -111,8 +111,8 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_coregister.tsv"
         resources:
-            mem_mb=3000,
-            runtime=30,
+            mem_mb=grows(3000),
+            runtime=grows(30),
         shell:
             "tmsprep stage coregister --boldref {input.boldref:q} --t1w {input.t1w:q} --brain-mask {input.brain_mask:q}"
             " --wm {input.wm:q} {params.fieldmap:q} --sidecar {input.sidecar:q} --out-boldref {output.boldref:q}"
@@ -139,8 +139,8 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{bold}}_bold_resample.tsv"
         resources:
-            mem_mb=4000,
-            runtime=60,
+            mem_mb=grows(4000),
+            runtime=grows(60),
         shell:
             "tmsprep stage bold-resample --echo {input.echo:q} {params.echo_time:q} --sidecar {input.sidecar:q}"
             " --reference {input.reference:q} --motion {input.motion:q} --summary {input.summary:q} {params.fieldmap:q}"
@@ -164,8 +164,8 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_confounds.tsv"
         resources:
-            mem_mb=4000,
-            runtime=30,
+            mem_mb=grows(4000),
+            runtime=grows(30),
         shell:
             "tmsprep stage confounds --bold {input.bold:q} --mask {input.mask:q}"
             " --boldref-to-t1w {input.boldref_to_t1w:q} --gm {input.gm:q} --wm {input.wm:q} --csf {input.csf:q}"
@@ -183,8 +183,8 @@ if STUDY.engine is Engine.BUILTIN:
         log:
             f"{LOGS}/{{folder}}/{{run}}_fieldmap-{{index}}_sidecar.log",
         resources:
-            mem_mb=500,
-            runtime=5,
+            mem_mb=grows(500),
+            runtime=grows(5),
         shell:
             "tmsprep stage merge-sidecars --sidecar {input.sidecars:q} --out-merged {output.merged:q} > {log:q} 2>&1"
 
@@ -207,8 +207,8 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_fieldmap.tsv"
         resources:
-            mem_mb=3000,
-            runtime=30,
+            mem_mb=grows(3000),
+            runtime=grows(30),
         shell:
             "tmsprep stage fieldmap --kind {params.kind} --images {input.images:q} --sidecars {input.sidecars:q}"
             " --boldref {input.boldref:q} --out-fieldmap {output.fieldmap:q} --out-reference {output.reference:q}"

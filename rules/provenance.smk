@@ -20,8 +20,8 @@ rule describe:
     log:
         f"{LOGS}/describe_{{dataset}}.log",
     resources:
-        mem_mb=500,
-        runtime=5,
+        mem_mb=grows(500),
+        runtime=grows(5),
     shell:
         "tmsprep stage describe --dataset {wildcards.dataset} --link {params.links:q} {params.image:q}"
         " --out-description {output.description:q} --out-bidsignore {output.bidsignore:q} > {log:q} 2>&1"

@@ -84,8 +84,8 @@ rule report:
     benchmark:
         f"{BENCHMARKS}/{{label}}_report.tsv"
     resources:
-        mem_mb=3000,
-        runtime=15,
+        mem_mb=grows(3000),
+        runtime=grows(15),
     shell:
         "tmsprep stage report --participant {wildcards.label} --t1w {input.t1w:q} --brain-mask {input.brain_mask:q}"
         " --scores {input.scores:q} --target {input.target:q} --beamf3 {input.beamf3:q} --fiducials {input.fiducials:q}"

@@ -23,8 +23,8 @@ rule scalp:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{anat}}_scalp.tsv"
     resources:
-        mem_mb=3000,
-        runtime=15,
+        mem_mb=grows(3000),
+        runtime=grows(15),
     shell:
         "tmsprep stage scalp --t1w {input.t1w:q} --t1w-to-mni {input.t1w_to_mni:q} {params.fiducials:q}"
         " --out-head-mask {output.head_mask:q} --out-scalp {output.scalp:q} --out-fiducials {output.fiducials:q}"
@@ -60,8 +60,8 @@ rule beamf3:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{anat}}_beamf3.tsv"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=grows(2000),
+        runtime=grows(15),
     shell:
         "tmsprep stage beamf3 --scalp {input.scalp:q} --fiducials {input.fiducials:q} --out-result {output.result:q}"
         " --out-electrodes {output.electrodes:q} {params.tape:q} --participant {params.participant:q}"

@@ -41,8 +41,8 @@ rule target:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_target.tsv"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grows(4000),
+        runtime=grows(60),
     shell:
         "tmsprep stage target --bold {input.bold:q} --bold-mask {input.bold_mask:q} --regressors {input.regressors:q}"
         " --summary {input.summary:q} --t1w {input.t1w:q} --gm {input.gm:q} --t1w-to-mni {input.t1w_to_mni:q}"
