@@ -21,6 +21,7 @@ from tmsprep.runlock import holder, lock_file
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 MINUTES = 15
+PROGRAM = str(Path(sys.executable).with_name("tmsprep"))
 QUICK = ["--seconds-between-status-checks", "3", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
 OPTIONS = ["--circuit", "example", "--preproc", "builtin", "--skip-bids-validation", "--bootstrap-draws", "500"]
 
@@ -36,10 +37,12 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def local(three: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The three on this machine, undisturbed."""
-    result = finished(three, tmp_path_factory.mktemp("local") / "out", *OPTIONS[2:], "--nprocs", 2)
-    assert result.status == 0, result.text
-    return result
+    """The three on this machine, undisturbed, and cut off from any network as a cluster's nodes are from the internet."""
+    output_dir = tmp_path_factory.mktemp("local") / "out"
+    words = ["unshare", "--net", PROGRAM, three, output_dir, "participant", "group", *OPTIONS, "--nprocs", 2]
+    result = subprocess.run([str(word) for word in words], check=False, capture_output=True, text=True, timeout=MINUTES * 60)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return Finished(three, output_dir, result.returncode, result.stdout)
 
 
 class Run:
@@ -48,19 +51,8 @@ class Run:
     def __init__(self, bids_dir: Path, output_dir: Path) -> None:
         self.output_dir = output_dir
         self.log = output_dir.parent / "terminal.txt"
-        program = str(Path(sys.executable).with_name("tmsprep"))
-        words = [
-            program,
-            str(bids_dir),
-            str(output_dir),
-            "participant",
-            "group",
-            *OPTIONS,
-            "--profile",
-            "slurm",
-            "--",
-            *QUICK,
-        ]
+        words = [PROGRAM, str(bids_dir), str(output_dir), "participant", "group", *OPTIONS, "--profile", "slurm"]
+        words += ["--", *QUICK]
         with self.log.open("w", encoding="utf-8") as stream:
             self.process = subprocess.Popen(words, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
 

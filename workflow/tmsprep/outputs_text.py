@@ -21,6 +21,7 @@ from tmsprep.inputs.model import Plan
 from tmsprep.options import Options, Preprocessing
 from tmsprep.provenance.activity import FAILURES, RUNS
 from tmsprep.provenance.publish import LIST
+from tmsprep.runlock import LOCK_NAME
 from tmsprep.study import Study
 from tmsprep.workflow_files import snakefile
 
@@ -232,6 +233,7 @@ def reference_text() -> str:
         "| `tmsprep/ro-crate-metadata.json` | the run as a Workflow Run RO-Crate |",
         "| `tmsprep/logs/`, `tmsprep/benchmarks/` | what each stage printed; its time and memory |",
         f"| `{WORK}/plan.json`, `{WORK}/options.yaml` | the plan and the options that the workflow works from |",
+        f"| `{LOCK_NAME}` | who works on this folder; there while a run goes on, or after one that was killed |",
         "| `SHA256SUMS` | checksums of all files; written by `tmsprep lock` only |",
     ]
     return "\n".join(lines) + "\n"
