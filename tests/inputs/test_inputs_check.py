@@ -71,7 +71,7 @@ def t1w(tmp_path: Path) -> Path:
 
 def _echo(folder: Path, number: int, data: NDArray[Any] | None = None, voxel_mm: float = 6.0, **options: Any) -> Path:
     name = folder / f"sub-01_task-rest_echo-{number}_bold.nii.gz"
-    return _save(name, _bold() if data is None else data, voxel_mm, **options)
+    return _save(name, _bold() + number if data is None else data, voxel_mm, **options)
 
 
 def _check(t1w: Path, bold: list[Path] | None = None, **options: Any) -> dict[str, Any]:

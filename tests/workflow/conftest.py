@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.data.cases import CANARY, TOUCH
 from tests.tiny import make_tiny
 
 MINUTES = 12
@@ -61,13 +63,15 @@ def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 @pytest.fixture(scope="session")
 def broken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The tiny dataset with broken participants beside the good one, on two cores."""
-    bids_dir = tmp_path_factory.mktemp("broken") / "bids"
+    """The tiny dataset with broken participants beside the good one, on two cores; in folders that a shell would run."""
+    bids_dir = tmp_path_factory.mktemp("broken") / f"bids {TOUCH}; 'x'"
     shutil.copytree(tiny, bids_dir)
     for label, damage in DAMAGES.items():
         damage(copy_participant(bids_dir, "01", label))
-    output_dir = tmp_path_factory.mktemp("broken_out") / "out"
-    return finished(bids_dir, output_dir, "--nprocs", 2, "--skip-bids-validation")
+    output_dir = tmp_path_factory.mktemp("broken_out") / f"out {TOUCH}"
+    run = finished(bids_dir, output_dir, "--nprocs", 2, "--skip-bids-validation")
+    assert [path for folder in (Path.cwd(), output_dir) for path in folder.rglob("*") if path.name == CANARY] == []
+    return run
 
 
 def copy_participant(bids_dir: Path, old: str, new: str) -> Path:
@@ -121,10 +125,26 @@ def garbage(folder: Path) -> None:
         stream.write(b"not an image")
 
 
+def name_for_a_shell(folder: Path) -> None:
+    """Give an image a name that a shell would run."""
+    path = next(folder.glob("func/*echo-2*_bold.nii.gz"))
+    path.rename(path.with_name(path.name.replace("task-rest", f"task-rest{TOUCH}")))
+
+
+def nowhere(folder: Path) -> None:
+    """Write NaN into the affine."""
+    path = next(folder.glob("anat/*_T1w.nii.gz"))
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[280:284] = struct.pack("<f", np.nan)  # srow_x[0]
+    path.write_bytes(gzip.compress(bytes(content)))
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "cut": truncate,
     "noTE": drop_echo_time,
     "short": shorten_echo,
     "stripped": strip_skull,
     "garbage": garbage,
+    "shell": name_for_a_shell,
+    "nowhere": nowhere,
 }

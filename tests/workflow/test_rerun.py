@@ -116,7 +116,21 @@ def test_the_whole_work_folder_may_be_removed(kept: Finished) -> None:
         assert rules(kept) == Counter({"plan": 1})
 
 
-@pytest.mark.xfail(strict=True, reason="with the work folder goes what Snakemake remembers of the options")
-def test_an_option_changed_after_that_is_noticed(kept: Finished) -> None:
+def test_an_option_changed_after_that_is_refused(kept: Finished) -> None:
+    """With the work folder goes what Snakemake remembers of the options: outputs of earlier ones must not pass for new."""
     with aside(kept.output_dir / "work"):
-        assert set(rules(kept, "--smoothing-fwhm-mm", "6")) >= DENOISE
+        words = [
+            kept.bids_dir,
+            kept.output_dir,
+            "participant",
+            "--circuit",
+            "example",
+            "--skip-bids-validation",
+            "--dry-run",
+        ]
+        refused = run_tmsprep(*words, "--smoothing-fwhm-mm", "6")
+        assert refused.returncode == 1
+        assert "another smoothing_fwhm_mm" in refused.stdout
+        assert "--forceall" in refused.stdout
+        assert run_tmsprep(*words, "--smoothing-fwhm-mm", "6", "--", "--forceall").returncode == 0
+        assert run_tmsprep(*words, "--participant-label", "01").returncode == 0

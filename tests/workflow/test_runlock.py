@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tmsprep import runlock
 from tmsprep.errors import InputError
 from tmsprep.provenance.activity import DATASET_VARIABLE
 from tmsprep.runlock import end_orphans, exclusive, holder, lock_file
@@ -104,11 +106,30 @@ def test_a_run_on_another_machine_counts_as_alive_while_it_gives_signs(tmp_path:
         assert json.loads(lock_file(tmp_path).read_text())["host"] == "node-42"
 
 
-def test_a_damaged_lock_file_stops_nobody(tmp_path: Path) -> None:
-    lock_file(tmp_path).write_bytes(b'{"host": "no')
-    assert holder(tmp_path) is None
+@pytest.mark.parametrize("content", [b"", b'{"host": "no', b'{"host": "a", "pid": "x"}'])
+def test_a_damaged_lock_file_is_of_a_run_that_was_killed(tmp_path: Path, content: bytes) -> None:
+    lock_file(tmp_path).write_bytes(content)
+    assert (found := holder(tmp_path)) is not None
+    assert not found.alive
     with exclusive(tmp_path, "local") as (_, killed):
-        assert killed is None
+        assert killed is not None
+
+
+def test_without_locks_in_the_file_system_signs_of_life_have_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(runlock._LOCKS, "absent", False)
+    monkeypatch.setattr(runlock.fcntl, "flock", refuse)
+    with another_run(tmp_path) as (process, _):
+        assert (found := holder(tmp_path)) is not None
+        assert found.alive
+        with pytest.raises(InputError, match="another run worked on this output folder"):
+            exclusive(tmp_path, "local").__enter__()
+        process.kill()
+        process.wait()
+        with exclusive(tmp_path, "local") as (_, killed):
+            assert killed is not None
 
 
 def test_nobody_there(tmp_path: Path) -> None:

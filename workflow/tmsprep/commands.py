@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep import __version__, stages
+from tmsprep.errors import InputError
 
 SUBCOMMANDS: dict[str, str] = {
     "stage": "",
@@ -57,8 +58,15 @@ def _from_files(words: Sequence[str]) -> list[str]:
     """Replace each ``@FILE`` by the file's lines, one word a line."""
     expanded: list[str] = []
     for word in words:
-        expanded += Path(word[1:]).read_text(encoding="utf-8").splitlines() if word.startswith("@") else [word]
+        expanded += _lines(Path(word[1:])) if word.startswith("@") else [word]
     return expanded
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"the words of the command line cannot be read ({error})", where=path) from error
 
 
 def _run(name: str, function: Callable[..., Any], words: Sequence[str]) -> int:

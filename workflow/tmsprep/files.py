@@ -5,14 +5,20 @@ Everything that ends in an output directory is written through this module. It k
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import math
 import os
+import re
+import shutil
+import tempfile
+import time
 import warnings
 import zlib
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +26,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tmsprep.errors import InputError
+from tmsprep.errors import InputError, ProcessingError, TmsprepError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +44,23 @@ _UNREADABLE = (
     OverflowError,
     zlib.error,
 )
+_TWIN = re.compile(r"\.tmp-\d+-(?P<name>.+)", re.DOTALL)
+_SCRATCH, _SCRATCH_TO_BE = "tmsprep-stage-", ".tmsprep-new-stage-"
+_SCRATCH_LOCK = ".lock"
+_SCRATCH_MADE_S = 60.0
+"""Longer than it takes to lock a new folder for temporary files."""
+_FULL_BYTES = 1 << 16
+_AGAIN = "run the same command again: it goes on where it stopped"
+_DISK_ERRORS = {
+    errno.ENOSPC: ("no space left on the disk", "free some space and"),
+    errno.EDQUOT: ("your quota on the disk is used up", "free some space and"),
+    errno.EFBIG: ("the file would be larger than is allowed here", "raise the limit (`ulimit -f`) and"),
+    errno.EROFS: ("the file system is read-only", "make it writable, or choose another folder, and"),
+    errno.EACCES: ("permission denied", "check the permissions of the file and its folder, and"),
+    errno.EPERM: ("the operation is not permitted", "check the permissions of the file and its folder, and"),
+    errno.EIO: ("the disk cannot be read or written", "check the disk or the network and"),
+    errno.ESTALE: ("the file system was taken away", "check the network and"),
+}
 
 
 def sha256(path: Path) -> str:
@@ -72,13 +95,137 @@ def atomic(path: Path) -> Generator[Path]:
 def publish(twin: Path, path: Path) -> None:
     """Move a finished file to its final name, with the permissions that the user's umask asks for.
 
-    Some programs write with mode 0600 whatever the umask. A link is moved as it is.
+    Some programs write with mode 0600 whatever the umask. A link is moved as it is. The content is on the disk before the
+    name is, also if power fails.
     """
     if not twin.is_symlink():
         umask = os.umask(0)
         os.umask(umask)
         twin.chmod(0o666 & ~umask)
+        with twin.open("rb") as stream:
+            os.fsync(stream.fileno())
     twin.replace(path)
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove what processes that were killed left beside files: their temporary twins, and folders named after those.
+
+    Whatever process number is in the name: in containers numbers repeat. Only for files that nobody else is writing.
+    """
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder, own in names.items():
+        for path in _temporary(folder):
+            twin = _TWIN.fullmatch(path.name)
+            if twin and (twin["name"] in own or (path.is_dir() and twin["name"].rpartition("-")[0] in own)):
+                _remove(path)
+
+
+def remove_all_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed left anywhere in a folder that nobody else is writing to."""
+    for path in list(_temporary(folder)):
+        _remove(path)
+    for place, folders, _ in os.walk(folder):
+        for name in folders:
+            for path in list(_temporary(Path(place, name))):
+                _remove(path)
+
+
+def _temporary(folder: Path) -> Iterator[Path]:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
+        yield from [Path(entry.path) for entry in found if entry.name.startswith(".tmp-")]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def own_temporary_folder() -> Generator[Path]:
+    """Let temporary files of this process and its children lie in one folder, and remove those of killed processes.
+
+    A lock of the operating system tells which are in use: it ends with its process, however that ends.
+    """
+    home = Path(tempfile.gettempdir())
+    _remove_dead_scratch(home)
+    made = Path(tempfile.mkdtemp(prefix=_SCRATCH_TO_BE))
+    with (made / _SCRATCH_LOCK).open("w", encoding="utf-8") as lock:
+        _try_lock(lock.fileno())
+        folder = made.rename(made.with_name(made.name.replace(_SCRATCH_TO_BE, _SCRATCH, 1)))  # locked from the first
+        before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before
+            os.environ.pop("TMPDIR")
+            os.environ |= {"TMPDIR": variable} if variable is not None else {}
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_dead_scratch(home: Path) -> None:
+    for prefix, least_s in ((_SCRATCH, 0.0), (_SCRATCH_TO_BE, _SCRATCH_MADE_S)):
+        for folder in home.glob(f"{prefix}*"):
+            with suppress(OSError):
+                state = folder.stat()
+                if state.st_uid == os.geteuid() and time.time() - state.st_mtime >= least_s and _is_unlocked(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_unlocked(folder: Path) -> bool:
+    try:
+        with (folder / _SCRATCH_LOCK).open("rb") as stream:
+            return _try_lock(stream.fileno())
+    except FileNotFoundError:  # half removed
+        return True
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Take the lock of a file, if it is free and the file system has such locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def disk_trouble(error: BaseException, folders: Iterable[Path] = ()) -> TmsprepError | None:
+    """Return what a user can do about an error that comes from the disk, not from the data or the program; else None.
+
+    Parameters
+    ----------
+    error
+        What was raised, or what that came from.
+    folders
+        What is written to. Programs and libraries seldom say that the disk is full, so these are looked at.
+    """
+    full = next((folder for folder in folders if _is_full(folder)), None)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+            what, action = _DISK_ERRORS[cause.errno]
+            named = isinstance(cause.filename, str) and cause.filename
+            return ProcessingError(what, where=_final(Path(named)) if named else full, action=f"{action} {_AGAIN}")
+        cause = cause.__cause__ or (None if isinstance(cause, TmsprepError) else cause.__context__)
+    if full is None or not isinstance(error, Exception):
+        return None
+    what, action = _DISK_ERRORS[errno.ENOSPC]
+    return ProcessingError(what, where=full, action=f"{action} {_AGAIN}")
+
+
+def _final(path: Path) -> Path:
+    twin = _TWIN.fullmatch(path.name)
+    return path.with_name(twin["name"]) if twin else path
+
+
+def _is_full(folder: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free < _FULL_BYTES
+    return False
 
 
 def save_nifti(
@@ -188,7 +335,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        The file is absent, holds no JSON object, or gives a key two values.
+        The file is absent, holds no JSON object, or gives a key two values that are no lists.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_contradiction)
@@ -201,10 +348,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _without_contradiction(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its members; readers differ in which of two values of one key they take."""
+    """Make an object of its members; readers differ in which of two values of one key they take.
+
+    Of two lists the last counts, as for most readers: published sidecars have IntendedFor twice.
+    """
     content: dict[str, Any] = {}
     for key, value in pairs:
-        if key in content and content[key] != value:
+        earlier = content.get(key)
+        if key in content and earlier != value and not (isinstance(earlier, list) and isinstance(value, list)):
             raise ValueError(f"the key {key!r} is there twice, with different values")
         content[key] = value
     return content
@@ -244,7 +395,7 @@ def read_tsv(path: Path, required: Sequence[str] = (), texts: Sequence[str] = ()
     """
     import pandas as pd
 
-    words = {name: str for name in texts}
+    words: Any = dict.fromkeys(texts, str)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tmsprep.errors import InputError
 from tmsprep.files import read_json, read_tsv, write_json, write_tsv
 
 Point = tuple[float, float, float]
@@ -114,10 +115,19 @@ def save_fiducials(path: Path, fiducials: tuple[Fiducial, ...]) -> None:
 
 
 def load_fiducials(path: Path) -> dict[str, Fiducial]:
-    """Read the TSV that `save_fiducials` writes; a user's own needs only name, x, y, z."""
+    """Read the TSV that `save_fiducials` writes; a user's own needs only name, x, y, z.
+
+    Raises
+    ------
+    InputError
+        It is no such table.
+    """
     table = read_tsv(path, required=("name", "x", "y", "z"))
     rows: list[dict[str, Any]] = table.to_dict("records")
-    return {str(row["name"]): _fiducial(row) for row in rows}
+    try:
+        return {str(row["name"]): _fiducial(row) for row in rows}
+    except (ValueError, TypeError) as error:
+        raise InputError(f"no table of fiducials ({error})", where=path, expected="name, and x, y, z in numbers") from error
 
 
 def _fiducial(row: dict[str, Any]) -> Fiducial:

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,21 @@ class Holder:
     alive: bool
 
 
+_UNKNOWN = Holder("", 0, "", "local", alive=False)
+"""Of a file that cannot be read: its run was killed when it had hardly begun."""
+
+
+@dataclass
+class _Locks:
+    """What was learnt of the file system."""
+
+    absent: bool = False
+    """It has no locks: the signs of life have to do."""
+
+
+_LOCKS = _Locks()
+
+
 def lock_file(output_dir: Path) -> Path:
     """Return the lock of an output folder."""
     return output_dir / LOCK_NAME
@@ -57,15 +72,12 @@ def holder(output_dir: Path) -> Holder | None:
     path = lock_file(output_dir)
     try:
         with path.open("rb") as stream:
-            content = _read(stream.fileno())
+            content = _read(stream.fileno()) or _UNKNOWN
             age_s = time.time() - os.fstat(stream.fileno()).st_mtime
             locked = not _try_lock(stream.fileno(), fcntl.LOCK_SH)
     except OSError:
         return None
-    if content is None:
-        return None
-    here = content["host"] == socket.gethostname()
-    return Holder(**content, alive=locked or (not here and age_s < _SILENT_S))
+    return replace(content, alive=locked or _seems_alive(content, age_s))
 
 
 @contextmanager
@@ -90,15 +102,16 @@ def exclusive(output_dir: Path, executor: str) -> Generator[tuple[int, Holder | 
         Another run holds it, or the folder cannot be written to.
     """
     path = lock_file(output_dir)
+    was_there = path.exists()
     descriptor = _open_taken(path)
     try:
-        found = _read(descriptor)
-        _refuse_if_alive_elsewhere(descriptor, found, path)
+        found = _read(descriptor) or (_UNKNOWN if was_there else None)
+        _refuse_if_alive(descriptor, found, path)
         _write(descriptor, executor)
         stop = threading.Event()
         threading.Thread(target=_give_signs, args=(descriptor, stop), daemon=True).start()
         try:
-            yield descriptor, Holder(**found, alive=False) if found else None
+            yield descriptor, found
         finally:
             stop.set()
             path.unlink(missing_ok=True)
@@ -138,7 +151,7 @@ def _open_taken(path: Path) -> int:
     A run that ends removes the file: the lock of a file that is no longer there is worth nothing, and another try is made. A
     look at the lock (`holder`) keeps it for a moment.
     """
-    found: dict[str, Any] | None = None
+    found: Holder | None = None
     for _ in range(_TRIES):
         descriptor = _open(path)
         if _try_lock(descriptor, fcntl.LOCK_EX):
@@ -167,9 +180,13 @@ def _open(path: Path) -> int:
         ) from error
 
 
-def _refuse_if_alive_elsewhere(descriptor: int, found: dict[str, Any] | None, path: Path) -> None:
+def _refuse_if_alive(descriptor: int, found: Holder | None, path: Path) -> None:
+    """Refuse where the system's lock was given to us, and the holder may live all the same.
+
+    That is so on file systems that keep such locks to one machine, or have none.
+    """
     silent_s = time.time() - os.fstat(descriptor).st_mtime
-    if found is not None and found["host"] != socket.gethostname() and silent_s < _SILENT_S:
+    if found is not None and _seems_alive(found, silent_s):
         raise InputError(
             f"another run worked on this output folder {silent_s:.0f} s ago, {_told(found)}",
             where=path.parent,
@@ -177,26 +194,34 @@ def _refuse_if_alive_elsewhere(descriptor: int, found: dict[str, Any] | None, pa
         )
 
 
-def _told(found: dict[str, Any] | None) -> str:
-    if found is None:
+def _seems_alive(found: Holder, silent_s: float) -> bool:
+    if found.host == socket.gethostname():
+        # a process of that number may be another one: only where there are no locks does the sign of life count
+        return _LOCKS.absent and silent_s < _SILENT_S and Path(f"/proc/{found.pid}").exists()
+    return found.host != _UNKNOWN.host and silent_s < _SILENT_S
+
+
+def _told(found: Holder | None) -> str:
+    if found is None or found.host == _UNKNOWN.host:
         return "started just now"
-    return f"started by process {found['pid']} on {found['host']} at {found['started']}"
+    return f"started by process {found.pid} on {found.host} at {found.started}"
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
-        # a file system without such locks: the signs of life have to do
-        return error.errno not in {errno.EAGAIN, errno.EACCES}
+        if error.errno in {errno.EAGAIN, errno.EACCES}:
+            return False
+        _LOCKS.absent = True
     return True
 
 
-def _read(descriptor: int) -> dict[str, Any] | None:
+def _read(descriptor: int) -> Holder | None:
     try:
-        content = json.loads(os.pread(descriptor, 4096, 0))
+        content: dict[str, Any] = json.loads(os.pread(descriptor, 4096, 0))
         words = {key: str(content[key]) for key in ("host", "started", "executor")}
-        return words | {"pid": int(content["pid"])}
+        return Holder(pid=int(content["pid"]), alive=False, **words)
     except (ValueError, KeyError, TypeError):
         return None
 

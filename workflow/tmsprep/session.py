@@ -28,7 +28,7 @@ from tmsprep.interfaces.containers import Runtime
 from tmsprep.options import Options, to_mapping
 from tmsprep.profiles import executor_of, find_profile
 from tmsprep.provenance.publish import publish_provenance
-from tmsprep.provenance.runs import WorkflowRun
+from tmsprep.provenance.runs import WorkflowRun, changed_since
 from tmsprep.study import GROUP_UNITS, GROUP_WITHOUT, Engine, Study, check_fmriprep, check_options, engine_of, unit_label
 from tmsprep.summary import failures, make_console, plan_table, print_failures, targets_table, without_result
 from tmsprep.workflow_files import snakefile
@@ -59,6 +59,7 @@ class Session:
         with self._exclusively(console):
             console.print(plan_table(self.study))
             self._require_units()
+            self._require_memory_of_options()
             self._write_config({})
             if self.execution.dry_run:
                 return self._snakemake("participants", "--dry-run", "--quiet", "rules", "host", "reason")
@@ -71,6 +72,21 @@ class Session:
                 where=self.options.bids_dir,
                 expected="a participant with a T1w and a usable BOLD run",
                 action="see the remarks in the plan above",
+            )
+
+    def _require_memory_of_options(self) -> None:
+        """Refuse changed options where nothing tells which outputs were made with the earlier ones.
+
+        Snakemake keeps that in the work folder; without it, outputs of other options would stay and pass for these.
+        """
+        if (self.options.work / ".snakemake" / "metadata").is_dir() or "--forceall" in self.snakemake_words:
+            return
+        if changed := changed_since(self.study.tmsprep, self.options):
+            raise InputError(
+                f"earlier runs had another {', '.join(changed)}, and the work folder that knows their outputs is gone",
+                where=self.options.output_dir,
+                expected=f"the work folder of those runs ({self.options.work}), or the same options",
+                action="take another output folder, or compute everything anew: add -- --forceall",
             )
 
     def _run_recorded(self, console: Console) -> int:

@@ -180,16 +180,17 @@ class Sidecar:
         return Distortion(self.phase_encoding(), self.readout_s())
 
     def _times(self, values: object, slices: int) -> tuple[float, ...]:
-        if not isinstance(values, list) or len(values) != slices or not all(map(_is_number, values)):
-            odd = [value for value in values if not _is_number(value)] if isinstance(values, list) else [values]
-            found = f"{shortened(odd[0])} among its values" if odd else f"{len(values)} values"
+        listed: list[object] = values if isinstance(values, list) else [values]
+        odd = [value for value in listed if not _is_number(value)]
+        if not isinstance(values, list) or len(listed) != slices or odd:
+            found = f"{shortened(odd[0])} among its values" if odd else f"{len(listed)} values"
             raise InputError(
                 f"SliceTiming has {found}",
                 where=self.where,
                 expected=f"one time in seconds for each of the {slices} slices",
                 action="correct SliceTiming, or remove it to process without slice-timing correction",
             )
-        times = tuple(float(value) for value in values)
+        times = tuple(float(value) for value in listed if _is_number(value))
         repetition = self.repetition_time_s()
         if not all(0 <= time <= repetition + _TIMING_TOLERANCE_S for time in times):
             raise InputError(
@@ -222,7 +223,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 def shortened(value: object) -> str:
     """Return a metadata value as a message can show it, whatever its length."""
     text = repr(value)
-    return text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS] + "..."
+    return text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS] + "…"
 
 
 def merge_sidecars(*, sidecar: list[InFile], out_merged: OutFile) -> SidecarFields:

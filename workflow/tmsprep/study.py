@@ -379,6 +379,7 @@ def check_options(options: Options) -> None:
     for name in ("fmriprep_threads", "fmriprep_mem_mb", "bootstrap_draws"):
         if getattr(options, name) < 1:
             raise ConfigurationError("at least 1 is needed", where="--" + name.replace("_", "-"))
+    _check_numbers(options)
     Thresholds.load(options.thresholds)
     for path in (options.bids_filter_file, options.fiducials):
         if path is not None and not path.is_file():
@@ -386,6 +387,21 @@ def check_options(options: Options) -> None:
     load_search_mask(options.search_mask)
     weights = resolve(*circuit_of(options), options.circuit_space)
     require_polarity(weights, force=options.force_polarity)
+
+
+def _check_numbers(options: Options) -> None:
+    """Refuse numbers with which a stage would fail hours later, or go on with NaN."""
+    limits: dict[str, tuple[float, float]] = {
+        "fd_threshold_mm": (0.01, 10.0),
+        "smoothing_fwhm_mm": (0.0, 30.0),
+        "max_depth_mm": (1.0, 100.0),
+        "handle_angle_deg": (-360.0, 360.0),
+        "dummy_scans": (0, 10_000),
+    }
+    for name, (low, high) in limits.items():
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            raise ConfigurationError(f"it is {value}", where="--" + name.replace("_", "-"), expected=f"{low:g} to {high:g}")
 
 
 def circuit_of(options: Options) -> tuple[str, Path | None]:

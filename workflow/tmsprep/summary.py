@@ -18,6 +18,8 @@ from tmsprep.preprocess.contract import anat_stem, folder_of_stem
 from tmsprep.provenance.record import without_folders
 from tmsprep.study import Study, unit_label, unit_stem
 
+_SLACK_S = 2.0
+"""File servers' clocks are this close."""
 _ERROR_MARK = "tmsprep: error: "
 _STYLES = {
     "process": "green",
@@ -68,10 +70,19 @@ def failures(study: Study) -> dict[str, list[tuple[Path, str]]]:
     failed: dict[str, list[tuple[Path, str]]] = {}
     for unit in study.plan.units:
         label = unit_label(unit_stem(unit))
-        messages = _messages(_logs_of(study, unit))
-        if messages or not (study.tmsprep / f"{label}.html").exists():
+        logs = _logs_of(study, unit)
+        messages = _messages(logs)
+        if messages or not _is_newest(study.tmsprep / f"{label}.html", logs):
             failed[label] = messages
     return failed
+
+
+def _is_newest(page: Path, logs: Iterable[Path]) -> bool:
+    """Tell whether a page is there, and no stage began after it: one that was killed leaves no message, but an old page."""
+    if not page.exists():
+        return False
+    until = page.stat().st_mtime + _SLACK_S
+    return all(log.stat().st_mtime <= until for log in logs if not log.name.endswith("_report.log"))
 
 
 def shared_failures(study: Study) -> list[tuple[Path, str]]:

@@ -67,7 +67,7 @@ class RunConfounds:
         columns = [name for name in self.table.columns if name.startswith(NON_STEADY_STATE)]
         flagged = np.zeros(self.volumes, dtype=bool)
         for name in columns:
-            flagged |= np.asarray(self.table[name], dtype=np.float64) > 0
+            flagged |= self._flags(name)
         count = int(flagged.sum())
         if not flagged[:count].all():
             raise ContractError(
@@ -77,6 +77,14 @@ class RunConfounds:
                 action="check the confounds table",
             )
         return count
+
+    def _flags(self, name: str) -> NDArray[np.bool_]:
+        values = np.asarray(pd.to_numeric(self.table[name], errors="coerce"), dtype=np.float64)
+        if not np.isin(values, (0.0, 1.0)).all():
+            raise ContractError(
+                f"the column {name} holds other values than 0 and 1", where=self.where, action="check the confounds table"
+            )
+        return values > 0
 
     def first_volume_of(self, series_volumes: int, series: Path) -> int:
         """Return which volume of the run a series of `series_volumes` volumes starts with.

@@ -370,9 +370,9 @@ def _require_place(path: Path, image: nib.Nifti1Image) -> None:
 
 def _require_unrepaired(path: Path, image: nib.Nifti1Image) -> None:
     """Refuse geometry that nibabel puts right in silence: another program would read it otherwise, or not at all."""
-    with ImageOpener(path) as stream:
+    with ImageOpener(str(path)) as stream:
         header = type(image.header).from_fileobj(stream, check=False)
-    sizes, scale = np.asarray(header["pixdim"][1:4]), float(header["scl_slope"])
+    sizes, scale = np.asarray(header["pixdim"][1:4], dtype=np.float64), float(header["scl_slope"])
     codes = int(header["qform_code"]), int(header["sform_code"])
     odd = {
         f"the voxel size is {_shown(sizes)} mm in pixdim": bool(np.all(np.isfinite(sizes) & (sizes > 0))),

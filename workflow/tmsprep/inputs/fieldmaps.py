@@ -182,9 +182,13 @@ def _complete(index: Index, suffix: str, primaries: Sequence[Image], own: Sequen
         }
         try:
             _require_metadata(index, primary)
-            return [primary, *_companions(suffix, primary, companions)]
+            images = [primary, *_companions(suffix, primary, companions)]
         except _UnusableError as error:
             problems.append(str(error))
+            continue
+        if suffix == "phasediff":
+            _require_echo_times(_sidecar(index, primary), primary)
+        return images
     raise _UnusableError("; ".join(problems))
 
 
@@ -206,8 +210,6 @@ def _require_metadata(index: Index, primary: Image) -> None:
     lacking = [key for key in needed[primary.name.suffix] if key not in index.metadata(primary)]
     if lacking:
         raise _UnusableError(f"the sidecars of {primary.path.name} lack {' and '.join(lacking)}")
-    if primary.name.suffix == "phasediff":
-        _require_echo_times(_sidecar(index, primary), primary)
 
 
 def _require_echo_times(metadata: Sidecar, primary: Image) -> None:

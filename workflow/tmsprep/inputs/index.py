@@ -219,7 +219,9 @@ def _name_in(text: str, places: tuple[str, ...]) -> Name:
     """Take apart the name of a file that lies in a participant's and perhaps a session's folder."""
     name = parse_name(text)
     if name.extension not in _IMAGE_ENDINGS:
-        raise InputError(f"{text!r} is no BIDS file name: the extension {name.extension!r}", expected=" or ".join(_IMAGE_ENDINGS))
+        raise InputError(
+            f"{text!r} is no BIDS file name: the extension {name.extension!r}", expected=" or ".join(_IMAGE_ENDINGS)
+        )
     own = tuple(f"{key}-{value}" for key, value in name.entities if key in {"sub", "ses"})
     if own != places:
         raise InputError(f"{text!r} lies in the folder of another participant or session ({'/'.join(places)})")

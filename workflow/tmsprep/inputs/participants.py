@@ -34,7 +34,9 @@ def read_sites(root: Path) -> dict[str, str | None]:
     sites: dict[str, str | None] = {}
     for row in rows:
         if len(row) > len(header):
-            raise InputError(f"{len(row)} cells in the line of {row[0]!r}", where=path, expected=f"{len(header)}", action=_ACTION)
+            raise InputError(
+                f"{len(row)} cells in the line of {row[0]!r}", where=path, expected=f"{len(header)}", action=_ACTION
+            )
         cells = dict(zip(names, (cell.strip() for cell in row), strict=False))
         label, site = cells.get("participant_id", "").removeprefix("sub-"), _value(cells.get("site", ""))
         if label and sites.setdefault(label, site) != site:
@@ -50,12 +52,16 @@ def read_sites(root: Path) -> dict[str, str | None]:
 def _lines(path: Path) -> list[list[str]]:
     """Return the cells of each line that is not empty."""
     if not path.is_file():
-        raise InputError("a folder or a pipe in place of the table", where=path, action="put the table there, or remove this")
+        raise InputError(
+            "a folder or a pipe in place of the table", where=path, action="put the table there, or remove this"
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")
         lines = [row for row in csv.reader(text.splitlines(), delimiter="\t", strict=True) if row]
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"no readable TSV ({error})", where=path, action="save it as text: UTF-8, tabs, no quotes") from error
+        raise InputError(
+            f"no readable TSV ({error})", where=path, action="save it as text: UTF-8, tabs, no quotes"
+        ) from error
     for cell in (cell for row in lines for cell in row):
         if not cell.isprintable():
             raise InputError(f"the cell {cell!r} holds control characters", where=path, action=_ACTION)

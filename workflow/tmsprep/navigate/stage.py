@@ -119,7 +119,9 @@ def write_markers(
         Between the coil's handle and the mid-sagittal direction, to the back and left.
     """
     if not math.isfinite(handle_angle_deg):
-        raise ConfigurationError(f"the angle is {handle_angle_deg}", where="--handle-angle-deg", expected="degrees, usually 45")
+        raise ConfigurationError(
+            f"the angle is {handle_angle_deg}", where="--handle-angle-deg", expected="degrees, usually 45"
+        )
     points, scalp_result, circuit = _read_fiducials(fiducials), BeamF3Result.load(beamf3), TargetResult.load(target)
     brain = _read_brain(brain_mask) if Entry(entry) is Entry.CORTEX else None
     head = _read_head(scalp, points, gm, t1w_to_mni, handle_angle_deg, brain)
@@ -155,10 +157,7 @@ def _read_electrodes(path: Path | None) -> dict[str, Array]:
 
 
 def _read_fiducials(path: Path) -> dict[str, Fiducial]:
-    try:
-        points = load_fiducials(path)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"no table of fiducials ({error})", where=path, expected="name, x, y, z: numbers in mm") from error
+    points = load_fiducials(path)
     if missing := [name for name in FIDUCIAL_NAMES if name not in points]:
         raise InputError(f"no {', '.join(missing)}", where=path, expected=", ".join(FIDUCIAL_NAMES))
     return points

@@ -24,6 +24,18 @@ from tmsprep.provenance.record import without_folders
 _FOLDERS = ("bids_dir", "output_dir", "work_dir", "templateflow_home")
 """Where things are, which no result depends on."""
 
+_NO_RESULT = frozenset(
+    {
+        "participant_label",
+        "session_label",
+        "skip_bids_validation",
+        "container_runtime",
+        "fmriprep_threads",
+        "fmriprep_mem_mb",
+    }
+)
+"""Options that say for whom, or how it is carried out."""
+
 
 class WorkflowRun:
     """A run of the workflow, recorded when it starts and again when it has ended."""
@@ -87,6 +99,25 @@ def configuration(options: Options) -> dict[str, Any]:
     """Return what the results depend on: the options without folders; a file is its name and its sha256."""
     settings = {key: value for key, value in to_mapping(options).items() if key not in _FOLDERS}
     return {key: _plain(value) for key, value in sorted(settings.items())}
+
+
+def changed_since(dataset: Path, options: Options) -> list[str]:
+    """Return the options that any earlier run on a dataset had otherwise, of those that its results depend on.
+
+    Parameters
+    ----------
+    dataset
+        The dataset with the targets.
+    options
+        Of the run that is about to start.
+    """
+    ours = configuration(options)
+    found: set[str] = set()
+    for path in sorted((dataset / RUNS).glob("*.json")):
+        with suppress(OSError, ValueError, AttributeError):
+            theirs = json.loads(path.read_text(encoding="utf-8")).get("Configuration", {})
+            found |= {key for key in ours if key in theirs and theirs[key] != ours[key]}
+    return sorted(found - _NO_RESULT)
 
 
 def digest(settings: Mapping[str, Any]) -> str:

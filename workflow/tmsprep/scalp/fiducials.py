@@ -188,10 +188,7 @@ def read_fiducials(path: Path, surface: Surface) -> dict[str, Fiducial]:
     names = [str(name) for name in read_tsv(path, required=("name", "x", "y", "z"))["name"]]
     if len(names) != len(set(names)):
         raise InputError("a fiducial is given twice", where=path, expected="one row each")
-    try:
-        found = load_fiducials(path)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"no table of fiducials ({error})", where=path, expected=_COLUMNS_EXPECTED) from error
+    found = load_fiducials(path)
     if missing := [name for name in FIDUCIAL_NAMES if name not in found]:
         raise InputError(f"no {', '.join(missing)}", where=path, expected=", ".join(FIDUCIAL_NAMES))
     for name in FIDUCIAL_NAMES:

@@ -222,7 +222,9 @@ def require_checksum(circuit: Circuit, file: Path) -> str:
         They differ, or there is no such file.
     """
     if not file.is_file():
-        raise InputError("there is no such circuit image", where=file, action="check the path; DataLad users: get its content")
+        raise InputError(
+            "there is no such circuit image", where=file, action="check the path; DataLad users: get its content"
+        )
     digest = sha256(file)
     expected = circuit.file.sha256 if circuit.file is not None else None
     if expected is not None and digest != expected:
@@ -248,10 +250,14 @@ def _read_image(file: Path) -> WeightImage:
         raise InputError("the circuit image does not say where it lies in space", where=file, expected="a qform or sform")
     if not np.all(np.isfinite(image.affine)) or abs(float(np.linalg.det(image.affine[:3, :3]))) < _SMALLEST_DETERMINANT:
         raise InputError(
-            "the affine of the circuit image is not invertible", where=file, action="get the file again, or write its header anew"
+            "the affine of the circuit image is not invertible",
+            where=file,
+            action="get the file again, or write its header anew",
         )
     if np.any(np.isinf(values)):
-        raise InputError("the circuit image holds infinite weights", where=file, expected="signed weights, NaN where it has none")
+        raise InputError(
+            "the circuit image holds infinite weights", where=file, expected="signed weights, NaN where it has none"
+        )
     return WeightImage(np.asarray(values, dtype=np.float32), np.asarray(image.affine, dtype=np.float64))
 
 
