@@ -103,7 +103,7 @@ def test_killed_on_the_cluster_it_ends_with_the_bytes_of_the_local_run(
 ) -> None:
     output_dir = tmp_path_factory.mktemp("cluster") / "out"
     first = Run(three, output_dir)
-    first.until(stage_process(output_dir, "normalise", "sub-01"))
+    first.until(stage_process(output_dir, "anatomy", "sub-01"))
     left = slurm.jobs_of(output_dir)
     first.kill()
     assert left
@@ -112,6 +112,7 @@ def test_killed_on_the_cluster_it_ends_with_the_bytes_of_the_local_run(
     assert not held.alive
 
     second = Run(three, output_dir)
+    second.until(lambda: 1 if "going on where it stopped" in second.text else None)
     cancelled = job_of(second.until(stage_process(output_dir, "normalise", "sub-02")))
     assert cancelled not in left
     assert f"{len(left)} job(s) of it ended" in second.text
