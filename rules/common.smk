@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from tmsprep.memory import image_mb, need_mb
 from tmsprep.preprocess.contract import Anatomy, Functional, BOLD, NLIN6_TO_T1W
 from tmsprep.provenance.activity import DATASET_VARIABLE
 from tmsprep.study import (
@@ -45,6 +46,7 @@ CIRCUIT, CIRCUIT_PATH = circuit_of(OPTIONS)
 CIRCUIT_FILE = CIRCUIT_PATH.as_posix() if CIRCUIT_PATH else []
 
 
+UNIT_OF_LABEL = {unit_label(unit): unit for unit in STUDY.units}
 LABEL = r"[0-9A-Za-z+]+"
 
 
@@ -67,12 +69,31 @@ def func(item):
     return lambda wildcards: STUDY.functional(item, wildcards.run)
 
 
+def unit_of_label(wildcards):
+    return UNIT_OF_LABEL[wildcards.label]
+
+
+def unit_of(wildcards):
+    return unit_of_label(wildcards) if "label" in wildcards.keys() else wildcards.unit
+
+
+def runs_of(wildcards):
+    "The runs that a job with these wildcards works on; none if it works on a T1w."
+    if "anat" in wildcards.keys():
+        return []
+    if "run" in wildcards.keys():
+        return [wildcards.run]
+    if "bold" in wildcards.keys():
+        return [STUDY.bolds[wildcards.bold][0].stem]
+    return STUDY.run_stems(unit_of(wildcards))
+
+
 def anat_of(wildcards):
     if "anat" in wildcards.keys():
         return wildcards.anat
-    if "run" in wildcards.keys():
-        return STUDY.anat_of_run(wildcards.run)
-    return anat_stem(STUDY.units[wildcards.unit])
+    if "run" in wildcards.keys() or "bold" in wildcards.keys():
+        return STUDY.anat_of_run(runs_of(wildcards)[0])
+    return anat_stem(STUDY.units[unit_of(wildcards)])
 
 
 def run_outputs(pattern):
@@ -85,6 +106,22 @@ def run_outputs(pattern):
 def anat_output(pattern):
     "Input function: a pattern with folder and anat, for the T1w of the unit."
     return lambda wildcards: pattern.format(folder=folder_of_stem(anat_of(wildcards)), anat=anat_of(wildcards))
+
+
+def needs(stage):
+    "Resource function: the memory that the stage was measured to take for images of this size, and more at each attempt."
+
+    def mem_mb(wildcards, attempt):
+        runs = [STUDY.runs[run] for run in runs_of(wildcards)]
+        sizes = [image_mb(run.echoes[0].path) for run in runs]
+        return attempt * need_mb(
+            stage,
+            run_mb=sum(sizes) if stage == "target" else max(sizes, default=0.0),
+            echoes=max((len(run.echoes) for run in runs), default=1),
+            t1w_mb=image_mb(STUDY.anats[anat_of(wildcards)].t1w),
+        )
+
+    return mem_mb
 
 
 def grows(amount):

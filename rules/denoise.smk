@@ -38,7 +38,7 @@ rule tedana:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{run}}_tedana.tsv"
     resources:
-        mem_mb=grows(5000),
+        mem_mb=needs("tedana"),
         runtime=grows(120),
     shell:
         "tmsprep stage tedana --echo {input.echo:q} --echo-sidecar {input.echo_sidecar:q} --mask {input.mask:q}"
@@ -78,7 +78,7 @@ rule denoise:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{run}}_denoise.tsv"
     resources:
-        mem_mb=grows(4000),
+        mem_mb=needs("denoise"),
         runtime=grows(60),
     shell:
         "tmsprep stage denoise --bold {input.bold:q} --mask {input.mask:q} --confounds {input.confounds:q}"
@@ -129,7 +129,7 @@ rule carpet:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{run}}_carpet.tsv"
     resources:
-        mem_mb=grows(3000),
+        mem_mb=needs("carpet"),
         runtime=grows(15),
     shell:
         "tmsprep stage carpet --echo {input.echo:q} {params.tedana:q} --mask {input.mask:q} --confounds {input.confounds:q}"

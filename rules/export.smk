@@ -25,7 +25,7 @@ rule export:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_export.tsv"
     resources:
-        mem_mb=grows(1000),
+        mem_mb=needs("export"),
         runtime=grows(10),
     shell:
         "tmsprep stage export --markers {input.markers:q} --t1w {input.t1w:q} --coordsystem {input.coordsystem:q}"

@@ -40,7 +40,7 @@ rule check:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_check.tsv"
     resources:
-        mem_mb=grows(2000),
+        mem_mb=needs("check"),
         runtime=grows(10),
     shell:
         "tmsprep stage check --t1w {input.t1w:q} --bold {input.bold:q} --repetition-time {params.tr}"

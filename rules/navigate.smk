@@ -25,7 +25,7 @@ rule navigate:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_navigate.tsv"
     resources:
-        mem_mb=grows(2000),
+        mem_mb=needs("navigate"),
         runtime=grows(15),
     shell:
         "tmsprep stage navigate --t1w {input.t1w:q} --scalp {input.scalp:q} --fiducials {input.fiducials:q}"

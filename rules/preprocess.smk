@@ -36,7 +36,7 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{anat}}_anatomy.tsv"
         resources:
-            mem_mb=grows(3000),
+            mem_mb=needs("anatomy"),
             runtime=grows(30),
         shell:
             "tmsprep stage anatomy --t1w {input.t1w:q} --out-t1w {output.t1w:q} --out-brain-mask {output.brain_mask:q}"
@@ -59,7 +59,7 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{anat}}_normalise.tsv"
         resources:
-            mem_mb=grows(3000),
+            mem_mb=needs("normalise"),
             runtime=grows(30),
         shell:
             "tmsprep stage normalise --t1w {input.t1w:q} --brain-mask {input.brain_mask:q}"
@@ -83,7 +83,7 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_bold_reference.tsv"
         resources:
-            mem_mb=grows(3000),
+            mem_mb=needs("bold-reference"),
             runtime=grows(30),
         shell:
             "tmsprep stage bold-reference --bold {input.bold:q} --sidecar {input.sidecar:q} {params.dummy:q}"
@@ -111,7 +111,7 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_coregister.tsv"
         resources:
-            mem_mb=grows(3000),
+            mem_mb=needs("coregister"),
             runtime=grows(30),
         shell:
             "tmsprep stage coregister --boldref {input.boldref:q} --t1w {input.t1w:q} --brain-mask {input.brain_mask:q}"
@@ -139,7 +139,7 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{bold}}_bold_resample.tsv"
         resources:
-            mem_mb=grows(4000),
+            mem_mb=needs("bold-resample"),
             runtime=grows(60),
         shell:
             "tmsprep stage bold-resample --echo {input.echo:q} {params.echo_time:q} --sidecar {input.sidecar:q}"
@@ -164,7 +164,7 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_confounds.tsv"
         resources:
-            mem_mb=grows(4000),
+            mem_mb=needs("confounds"),
             runtime=grows(30),
         shell:
             "tmsprep stage confounds --bold {input.bold:q} --mask {input.mask:q}"
@@ -207,7 +207,7 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_fieldmap.tsv"
         resources:
-            mem_mb=grows(3000),
+            mem_mb=grows(2000),
             runtime=grows(30),
         shell:
             "tmsprep stage fieldmap --kind {params.kind} --images {input.images:q} --sidecars {input.sidecars:q}"

@@ -1,13 +1,6 @@
 # What a clinician reads: one page a participant.
 
 
-UNIT_OF_LABEL = {unit_label(unit): unit for unit in STUDY.units}
-
-
-def unit_of_label(wildcards):
-    return UNIT_OF_LABEL[wildcards.label]
-
-
 def page(pattern):
     "Input function: a file of the participant whose page is made."
 
@@ -84,7 +77,7 @@ rule report:
     benchmark:
         f"{BENCHMARKS}/{{label}}_report.tsv"
     resources:
-        mem_mb=grows(3000),
+        mem_mb=needs("report"),
         runtime=grows(15),
     shell:
         "tmsprep stage report --participant {wildcards.label} --t1w {input.t1w:q} --brain-mask {input.brain_mask:q}"

@@ -23,7 +23,7 @@ rule scalp:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{anat}}_scalp.tsv"
     resources:
-        mem_mb=grows(3000),
+        mem_mb=needs("scalp"),
         runtime=grows(15),
     shell:
         "tmsprep stage scalp --t1w {input.t1w:q} --t1w-to-mni {input.t1w_to_mni:q} {params.fiducials:q}"
@@ -60,7 +60,7 @@ rule beamf3:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{anat}}_beamf3.tsv"
     resources:
-        mem_mb=grows(2000),
+        mem_mb=needs("beamf3"),
         runtime=grows(15),
     shell:
         "tmsprep stage beamf3 --scalp {input.scalp:q} --fiducials {input.fiducials:q} --out-result {output.result:q}"

@@ -41,7 +41,7 @@ rule target:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_target.tsv"
     threads: 2
     resources:
-        mem_mb=grows(4000),
+        mem_mb=needs("target"),
         runtime=grows(60),
     shell:
         "tmsprep stage target --bold {input.bold:q} --bold-mask {input.bold_mask:q} --regressors {input.regressors:q}"

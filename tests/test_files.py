@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,7 +15,20 @@ import pandas as pd
 import pytest
 
 from tmsprep.errors import InputError
-from tmsprep.files import atomic, load_nifti, read_data, read_json, read_tsv, save_nifti, write_json, write_tsv
+from tmsprep.files import (
+    atomic,
+    disk_trouble,
+    load_nifti,
+    own_temporary_folder,
+    read_data,
+    read_json,
+    read_tsv,
+    remove_all_leftovers,
+    remove_leftovers,
+    save_nifti,
+    write_json,
+    write_tsv,
+)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -82,3 +98,76 @@ def test_json_refuses_what_json_does_not_know(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text("[1]")
     with pytest.raises(InputError, match="object"):
         read_json(tmp_path / "b.json")
+
+
+# What killed processes leave
+
+
+def test_twins_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = ["a.txt", ".tmp-7-b-a.txt", ".tmp-7-a.txt.gz", ".tmp-a.txt"]
+    for name in [*kept, ".tmp-1-a.txt", ".tmp-4194304-a.txt"]:
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".tmp-7-a.txt-k2j_9x").mkdir()
+    (tmp_path / ".tmp-7-a.txt-k2j_9x" / "half").write_text("x")
+    remove_leftovers([tmp_path / "a.txt", tmp_path / "absent" / "a.txt"])
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)
+
+
+def test_all_temporary_files_of_a_folder_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "prov" / "runs").mkdir(parents=True)
+    (tmp_path / "prov" / ".tmp-x" / "y").mkdir(parents=True)
+    for name in (".tmp-1-a", "b", "prov/.tmp-1-c", "prov/runs/.tmp-2-d", "prov/runs/e", "prov/.tmp-x/f"):
+        (tmp_path / name).write_text("x")
+    remove_all_leftovers(tmp_path)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"b", "prov/runs/e"}
+
+
+def test_temporary_folders_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for name in ("tmsprep-stage-dead", "tmsprep-stage-alive", ".tmsprep-new-stage-begun", "others"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".lock").touch()
+    (tmp_path / "tmsprep-stage-torn").mkdir()
+    with (tmp_path / "tmsprep-stage-alive" / ".lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with own_temporary_folder() as folder:
+            assert Path(tempfile.mkdtemp()).parent == folder == Path(os.environ["TMPDIR"])
+            with own_temporary_folder():
+                assert folder.exists()
+    assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"tmsprep-stage-alive", ".tmsprep-new-stage-begun", "others"}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "no space left"),
+        (errno.EDQUOT, "quota"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permission denied"),
+        (errno.EFBIG, "ulimit"),
+    ],
+)
+def test_trouble_with_the_disk_is_told_by_the_final_name(tmp_path: Path, number: int, words: str) -> None:
+    error = OSError(number, os.strerror(number), str(tmp_path / ".tmp-12-a.nii.gz"))
+    wrapped = InputError("no readable image")
+    wrapped.__cause__ = error
+    for found in (disk_trouble(error), disk_trouble(wrapped)):
+        assert found is not None
+        assert words in str(found)
+        assert str(tmp_path / "a.nii.gz") in str(found)
+        assert "run the same command again" in str(found)
+
+
+def test_other_errors_are_no_trouble_with_the_disk(tmp_path: Path) -> None:
+    assert disk_trouble(ValueError("x"), [tmp_path]) is None
+    assert disk_trouble(FileNotFoundError(errno.ENOENT, "x"), [tmp_path]) is None
+
+
+def test_a_full_disk_is_seen_where_a_library_does_not_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tmsprep.files._FULL_BYTES", 1 << 80)
+    found = disk_trouble(RuntimeError("could not write"), [tmp_path / "not" / "yet"])
+    assert "no space left" in str(found)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tmsprep import stages
+from tmsprep import cli, stages
 from tmsprep.errors import ConfigurationError, InputError, ProcessingError
-from tmsprep.files import save_nifti
+from tmsprep.files import publish, save_nifti
 from tmsprep.provenance import record
+from tmsprep.provenance.verify import verify
 from tmsprep.stages import InFile, OutFile, SidecarFields
+
+FULL = 99.0
+"""A factor at which the disk is full."""
 
 
 def double(
@@ -24,6 +32,8 @@ def double(
 
     source = nib.load(image)
     save_nifti(out_image, source.get_fdata() * factor, source.affine, xform_code=1)
+    if factor == FULL:
+        raise OSError(errno.ENOSPC, "No space left on device")
     if factor < 0:
         raise ProcessingError("the factor is negative")
     if factor > 0:
@@ -72,6 +82,74 @@ def test_a_failed_stage_leaves_nothing(dataset: Path, factor: float) -> None:
     with pytest.raises(ProcessingError):
         stages.run("double", arguments(dataset, factor=factor))
     assert list((dataset / "out/sub-01/anat").iterdir()) == []
+
+
+def test_a_stage_that_fails_while_publishing_leaves_nothing(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def last_fails(twin: Path, path: Path) -> None:
+        if path.name == "note.json":
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        publish(twin, path)
+
+    monkeypatch.setattr(stages, "publish", last_fails)
+    with pytest.raises(ProcessingError, match=r"note\.json: the file system is read-only"):
+        stages.run("double", arguments(dataset))
+    assert list((dataset / "out/sub-01/anat").iterdir()) == []
+
+
+def test_a_full_disk_is_one_message(dataset: Path) -> None:
+    with pytest.raises(ProcessingError, match=r"no space left on the disk.*run the same command again"):
+        stages.run("double", arguments(dataset, factor=FULL))
+    assert list((dataset / "out/sub-01/anat").iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_gone_after_the_next(dataset: Path) -> None:
+    stages.run("double", arguments(dataset))
+    before = {path: path.read_bytes() for path in dataset.rglob("*") if path.is_file() and "prov" not in path.parts}
+    (activity,) = (dataset / "out/prov/activities").iterdir()
+    for path in (*before, activity.parent.parent / activity.name):
+        if "out" in path.parts and path.name != "dataset_description.json":
+            path.with_name(f".tmp-{os.getpid() + 1}-{path.name}").write_text("half")
+    stages.run("double", arguments(dataset))
+    assert {path: path.read_bytes() for path in dataset.rglob("*") if path.is_file() and "prov" not in path.parts} == before
+    assert list(dataset.rglob(".tmp-*")) == []
+
+
+def test_a_description_is_the_same_where_there_was_one(tmp_path: Path) -> None:
+    out = tmp_path / "tedana"
+    given = {"dataset": "tedana", "link": ["raw=../raw"], "out_description": out / "dataset_description.json"}
+    texts: list[str] = []
+    for _ in range(2):
+        record.dataset_root.cache_clear()
+        stages.run("describe", given | {"image": None, "out_bidsignore": out / ".bidsignore"})
+        texts.append((out / "dataset_description.json").read_text(encoding="utf-8"))
+    assert texts[0] == texts[1]
+
+
+def test_an_intermediate_file_that_changed_is_named(dataset: Path) -> None:
+    note = dataset / "work" / "sub-01" / "sub-01_note.json"
+    stages.run("double", arguments(dataset, out_note=note))
+    assert [str(item) for item in verify(dataset).problems if "work/" in str(item)] == []
+    note.write_text(note.read_text(encoding="utf-8").replace("1", "2", 1), encoding="utf-8")
+    (found,) = [str(item) for item in verify(dataset).problems if "work/" in str(item)]
+    assert found.startswith("work/sub-01/sub-01_note.json: is not what stage double wrote")
+
+
+def test_told_to_stop_it_says_so_and_ends() -> None:
+    code = "import os, signal; from tmsprep import cli; cli._dispatch = lambda words: os.kill(os.getpid(), 15); cli.main([])"
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ended.returncode == 128 + 15
+    assert ended.stderr.startswith("tmsprep: error: stopped from outside")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_an_error_of_the_disk_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def dispatch(_: list[str]) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "/out/plan.json")
+
+    monkeypatch.setattr(cli, "_dispatch", dispatch)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main([])
+    assert capsys.readouterr().err.startswith("tmsprep: error: /out/plan.json: no space left on the disk. What to do: ")
 
 
 def test_a_missing_input_is_named_by_its_option(dataset: Path) -> None:

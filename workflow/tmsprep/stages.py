@@ -14,6 +14,7 @@ import importlib
 import inspect
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from tmsprep.errors import ConfigurationError, InputError, ProcessingError
-from tmsprep.files import publish, temporary_twin
+from tmsprep.files import disk_trouble, own_temporary_folder, publish, remove_leftovers, temporary_twin
 
 
 class Role(Enum):
@@ -170,17 +171,42 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
     TmsprepError
         Whatever the stage found wrong; then no output exists.
     """
-    from tmsprep.provenance.activity import write_failure, write_record
-    from tmsprep.provenance.record import StageRun, sidecar_path, write_sidecars
+    from tmsprep.provenance.record import sidecar_path
 
     pin_threads()
     find_own_programs()
     function = load(name)
     signature = Signature.of(function)
+    paths = [path for key in signature.outputs for path in paths_of(arguments.get(key))]
+    written = [*paths, *(sidecar for path in paths if (sidecar := sidecar_path(path)) is not None)]
+    published: list[Path] = []
+    try:
+        with own_temporary_folder():
+            remove_leftovers(written)
+            _run(name, arguments, function, signature, published)
+    except BaseException:
+        for path in published:  # together, or not at all
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        for path in written:
+            temporary_twin(path).unlink(missing_ok=True)
+
+
+def _run(
+    name: str,
+    arguments: Mapping[str, Any],
+    function: Callable[..., SidecarFields],
+    signature: Signature,
+    published: list[Path],
+) -> None:
+    """Run a stage; `published` holds what has its final name already as long as not all has."""
+    from tmsprep.provenance.activity import write_failure, write_record
+    from tmsprep.provenance.record import StageRun, sidecar_path, write_sidecars
+
     inputs = {key: paths_of(arguments.get(key)) for key in signature.inputs}
     outputs = {key: paths_of(arguments.get(key)) for key in signature.outputs}
     twins = {path: temporary_twin(path) for paths in outputs.values() for path in paths}
-    sidecars: dict[Path, Path] = {}
     started = time.time()
     try:
         _require_inputs(inputs)
@@ -195,16 +221,19 @@ def run(name: str, arguments: Mapping[str, Any]) -> None:
         outputs = {key: [path for path in paths if path not in left_out] for key, paths in outputs.items()}
         _require_outputs(name, twins)
         record = StageRun(name, dict(arguments), inputs, outputs, started, time.time())
-        sidecars = write_sidecars(record, twins, fields)
-        for path, twin in (twins | sidecars).items():
+        made = twins | write_sidecars(record, twins, fields)
+        for path, twin in made.items():
+            published.append(path)  # before: it may be stopped at any moment
             publish(twin, path)
-        write_record(record, twins | sidecars, fields)
+        write_record(record, made, fields)
+        published.clear()
     except BaseException as error:
-        write_failure(StageRun(name, dict(arguments), inputs, outputs, started, time.time()), error)
-        raise
-    finally:
-        for twin in (twins | sidecars).values():
-            twin.unlink(missing_ok=True)
+        # now, while the disk is still full: what was written so far will be removed
+        trouble = disk_trouble(error, [*dict.fromkeys(path.parent for path in twins), Path(tempfile.gettempdir())])
+        write_failure(StageRun(name, dict(arguments), inputs, outputs, started, time.time()), trouble or error)
+        if trouble is None:
+            raise
+        raise trouble from error
 
 
 def _remove_earlier(*paths: Path | None) -> None:

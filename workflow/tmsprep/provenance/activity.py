@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep.errors import TmsprepError
-from tmsprep.files import atomic, write_json
+from tmsprep.files import publish, remove_leftovers, temporary_twin, write_json
 from tmsprep.provenance import machine
 from tmsprep.provenance.record import StageRun, bids_uri, command_line, dataset_root
 
@@ -84,7 +84,11 @@ def write_failure(run: StageRun, error: BaseException) -> None:
     path = record_path(run, FAILURES)
     if path is None:
         return
-    kind = type(error).__name__ if isinstance(error, TmsprepError) else f"{type(error).__name__} (a defect of this program)"
+    kind = type(error).__name__
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        kind = "stopped from outside"
+    elif not isinstance(error, TmsprepError):
+        kind += " (a defect of this program)"
     with suppress(Exception):  # the stage's own error is what counts
         _write(path, _content(run, path, []) | {"ExitStatus": 1, "Error": kind}, {})
 
@@ -111,8 +115,15 @@ def _content(run: StageRun, path: Path, generated: list[dict[str, str]]) -> dict
 
 def _write(path: Path, content: dict[str, Any], extra: Mapping[str, Any]) -> None:
     merged = {key: content[key] | value if isinstance(content.get(key), dict) else value for key, value in extra.items()}
-    with atomic(path) as twin:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    passing = path.parent.parent / path.name  # half of a record is never among the records; nor are thousands searched
+    remove_leftovers([passing])
+    twin = temporary_twin(passing)
+    try:
         write_json(twin, content | merged)
+        publish(twin, path)
+    finally:
+        twin.unlink(missing_ok=True)
 
 
 def iso_time(seconds: float) -> str:

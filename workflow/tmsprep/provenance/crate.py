@@ -56,6 +56,7 @@ class Crate:
 
     def __init__(self, lineage: Lineage, dataset: Dataset, rules: Sequence[str]) -> None:
         """Take the records of all runs, and the names of the files with rules."""
+        from rocrate.model import ContextEntity
         from rocrate.rocrate import ROCrate
 
         self._lineage = lineage
@@ -64,6 +65,7 @@ class Crate:
         self._workflow_runs = lineage.workflow_runs()
         self._records = Records(lineage, dataset, list(lineage.steps))
         self._crate: Any = ROCrate(version="1.1")
+        self._entity: Any = ContextEntity
         self._crate.metadata.extra_contexts.append(_TERMS)
         self._known: set[str] = set()
         self._parts: dict[str, dict[str, str]] = {}
@@ -84,7 +86,10 @@ class Crate:
         """Add an entity unless it is there, and return the reference to it."""
         if identifier not in self._known:
             self._known.add(identifier)
-            self._crate.add_jsonld({"@id": identifier, "@type": kind} | properties)
+            if identifier in self._crate:
+                raise ValueError(f"{identifier} names an entity that is there by another spelling")
+            # not add_jsonld: it looks through all entities that are there for a crate within this one
+            self._crate.add(self._entity(self._crate, identifier, properties={"@type": kind} | properties))
         return {"@id": identifier}
 
     def _describe_root(self) -> None:

@@ -64,6 +64,8 @@ def bids_uri(path: Path, seen_from: Path) -> str:
     linked dataset is named by its name alone, as ``bids:unlinked:NAME`` (its sha256, recorded beside it, identifies it).
     """
     target = path.resolve()
+    if seen_from.name == "dataset_description.json":  # it states the links: the same whether there was an earlier one
+        return f"bids:{UNLINKED}:{path.name}"
     own = dataset_root(seen_from.parent.resolve())
     other = dataset_root(target if target.is_dir() else target.parent)
     unlinked = f"bids:{UNLINKED}:{path.name}"

@@ -61,33 +61,43 @@ def summary(lineage: Lineage) -> dict[Path, str]:
         return {}
     people = lineage.participants()
     folder = dataset.root / "prov"
+    pages = _Pages(lineage, dataset)
     if len(people) <= ONE_PAGE:
-        return {folder / NAME: _page(lineage, dataset, people, {})}
-    pages = {label: folder / f"prov-{label_of(label)}" / NAME for label in people}
-    links = {label: page.relative_to(folder).as_posix() for label, page in pages.items()}
-    own = {page: _page(lineage, dataset, [label], {}) for label, page in pages.items()}
-    return own | {folder / NAME: _page(lineage, dataset, [], links)}
+        return {folder / NAME: pages.page(people, {})}
+    places = {label: folder / f"prov-{label_of(label)}" / NAME for label in people}
+    links = {label: place.relative_to(folder).as_posix() for label, place in places.items()}
+    own = {place: pages.page([label], {}) for label, place in places.items()}
+    return own | {folder / NAME: pages.page([], links)}
 
 
-def _page(lineage: Lineage, dataset: Dataset, people: Sequence[str], links: dict[str, str]) -> str:
-    return render(
-        "summary.html.j2",
-        name=dataset.name,
-        people=[_person(lineage, dataset, label) for label in people],
-        links=links,
-        runs=_runs(lineage),
-        failures=_failures(lineage),
-        activities=len(lineage.steps),
-        shared=_shared(lineage),
-    )
+class _Pages:
+    """Makes pages; what all have in common is looked up once."""
+
+    def __init__(self, lineage: Lineage, dataset: Dataset) -> None:
+        self._lineage = lineage
+        self._dataset = dataset
+        self._steps: dict[str, list[Step]] = {}
+        for step in lineage.steps:
+            self._steps.setdefault(step.participant, []).append(step)
+        self._common: dict[str, Any] = {
+            "name": dataset.name,
+            "runs": _runs(lineage),
+            "failures": _failures(lineage),
+            "activities": len(lineage.steps),
+            "shared": _shared(lineage),
+        }
+
+    def page(self, people: Sequence[str], links: dict[str, str]) -> str:
+        """Return the page of some people, or of links to theirs."""
+        shown = [_person(self._lineage, self._dataset, label, self._steps[label]) for label in people]
+        return render("summary.html.j2", people=shown, links=links, **self._common)
 
 
 # A participant
 
 
-def _person(lineage: Lineage, dataset: Dataset, label: str) -> Person:
-    steps = [step for step in lineage.of_participant(label) if step.participant == label]
-    records = Records(lineage, dataset, steps)
+def _person(lineage: Lineage, dataset: Dataset, label: str, steps: Sequence[Step]) -> Person:
+    records = Records(lineage, dataset, list(steps))
     outside = _outside(lineage, label, steps)
     anchors = {file: anchor for anchor, files in outside.items() for file in files}
     entries = [_files_entry(records, anchor, files) for anchor, files in outside.items()]

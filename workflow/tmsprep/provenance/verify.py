@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from tmsprep.errors import InputError
@@ -17,6 +17,10 @@ from tmsprep.stages import STAGES
 
 _LINKS_ONLY = frozenset({"link-preprocessed"})
 """Stages whose outputs are links: who wrote the file is another stage."""
+
+
+WORK = "work"
+"""Folder of intermediate files, unless another one was named."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,20 @@ class _Check:
                         yield Problem(f"is not there; stage {activity.stage} wrote it", self.name(path))
                     elif self.digest(path) != item.sha256:
                         yield Problem(f"is not what stage {activity.stage} wrote: another checksum", self.name(path))
+                elif (found := self._work.get(item.uri.rpartition(":")[2])) and not any(
+                    self.digest(path) == item.sha256 for path in found
+                ):
+                    yield Problem(f"is not what stage {activity.stage} wrote: another checksum", _from(WORK, found[0]))
+
+    @cached_property
+    def _work(self) -> dict[str, list[Path]]:
+        """The intermediate files beside the datasets, by name: records know them by name and checksum only."""
+        found: dict[str, list[Path]] = {}
+        for work in {dataset.root.parent / WORK for dataset in self.datasets}:
+            for path in (*work.glob("sub-*/*"), *work.glob("sub-*/ses-*/*")):
+                if _is_file(path):
+                    found.setdefault(path.name, []).append(path)
+        return found
 
     def inputs(self) -> Iterator[Problem]:
         """Every input came out of a recorded run, or is the linked file that it was."""
@@ -172,7 +190,7 @@ class _Check:
         for dataset in self.datasets:
             for path in dataset.files():
                 if path.parent.resolve() / path.name not in self.covered:
-                    left = path.name.startswith(".tmp-")
+                    left = any(part.startswith(".tmp-") for part in path.relative_to(dataset.root).parts)
                     what = "was left by a run that was killed: remove it" if left else "no record says who wrote it"
                     yield Problem(what, self.name(path))
                 elif path.is_symlink() and not self._ours(path):
@@ -190,6 +208,12 @@ class _Check:
             if path.is_relative_to(dataset.root):
                 return f"{dataset.name}/{path.relative_to(dataset.root).as_posix()}"
         return path.as_posix()
+
+
+def _from(folder: str, path: Path) -> str:
+    """Return a path from the last folder of that name on."""
+    parts = path.parts
+    return "/".join(parts[len(parts) - 1 - parts[::-1].index(folder) :])
 
 
 def _is_file(path: Path) -> bool:

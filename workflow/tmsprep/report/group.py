@@ -5,7 +5,7 @@ One row a participant (or session). Coordinates of results that the program abst
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -190,28 +190,26 @@ class SpreadRow:
 def _distances(people: Sequence[Member]) -> dict[str, Any]:
     """Distances within and between people."""
     found = distances(people)
-    within, between = Spread.of(found.within), Spread.of(found.between)
     return {
-        "distance_rows": _distance_rows(found),
+        "distance_rows": _distance_rows(found.spreads),
         "distance_plot": _distance_plot(found),
-        "within": within,
-        "between": between,
+        "within": found.spreads["within"],
+        "between": found.spreads["between"],
         "people_placed": len({member.person for member in people if member.target_mni_mm is not None}),
         "ratio": found.ratio,
         "published": {"within": PUBLISHED_WITHIN_MM, "between": PUBLISHED_BETWEEN_MM, "ratio": PUBLISHED_RATIO},
     }
 
 
-def _distance_rows(found: Distances) -> list[SpreadRow]:
+def _distance_rows(spreads: Mapping[str, Spread | None]) -> list[SpreadRow]:
     given = (
-        ("Within a person: two halves of one scan", found.within, PUBLISHED_WITHIN_MM),
-        ("One person, two sessions", found.sessions, None),
-        ("Between people: all pairs", found.between, PUBLISHED_BETWEEN_MM),
-        ("Between people of one site: pairs", found.between_same_site, None),
-        ("Chance: two random places in the search region", found.chance, None),
+        ("Within a person: two halves of one scan", "within", PUBLISHED_WITHIN_MM),
+        ("One person, two sessions", "sessions", None),
+        ("Between people: all pairs", "between", PUBLISHED_BETWEEN_MM),
+        ("Between people of one site: pairs", "between_same_site", None),
+        ("Chance: two random places in the search region", "chance", None),
     )
-    spreads = [(words, Spread.of(values), published) for words, values, published in given]
-    return [SpreadRow(words, spread, published) for words, spread, published in spreads if spread]
+    return [SpreadRow(words, spread, published) for words, name, published in given if (spread := spreads[name])]
 
 
 def _distance_plot(found: Distances) -> str | None:
@@ -221,7 +219,7 @@ def _distance_plot(found: Distances) -> str | None:
         plots.Row("between people,\nall pairs", found.between, within=False),
         plots.Row("between people\nof one site", found.between_same_site, within=False),
     ]
-    rows = [row for row in rows if row.values]
+    rows = [row for row in rows if len(row.values)]
     return plots.distances_plot(rows, "distances") if rows else None
 
 

@@ -169,8 +169,9 @@ def load_tsnr(summaries: Sequence[Path], participants: Sequence[str], whose: Seq
     if len(summaries) != len(whose):
         raise InputError(f"{len(summaries)} denoising summaries of {len(whose)} named runs", expected="one label a summary")
     values: dict[str, list[float]] = {}
+    known = frozenset(participants)
     for path, name in zip(summaries, whose, strict=True):
-        if name not in participants:
+        if name not in known:
             raise InputError(f"a run of {name}, who is not in the group", where=path, expected="a label of --participants")
         if (value := number(read_json(path).get("TSNRMedianBrain"))) is not None:
             values.setdefault(name, []).append(value)

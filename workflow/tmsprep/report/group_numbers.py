@@ -5,14 +5,15 @@ It describes; it decides nothing. No participant's verdict depends on the others
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tmsprep.records import Point
 from tmsprep.report.group_members import Member
@@ -22,6 +23,7 @@ PUBLISHED_WITHIN_MM, PUBLISHED_BETWEEN_MM, PUBLISHED_RATIO = 4.47, 12.97, 2.90
 
 Taylor et al., JAMA Psychiatry 2026, doi:10.1001/jamapsychiatry.2026.1100, abstract.
 """
+Numbers = Sequence[float] | NDArray[np.float64]
 MIN_PER_SITE = 3
 """Sites with fewer values are not compared."""
 _MIN_FOR_TREND = 8
@@ -40,12 +42,12 @@ class Spread:
     mean: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread | None:
+    def of(cls, values: Numbers) -> Spread | None:
         """Summarise values; quartiles interpolate linearly. None if there are none."""
-        if not values:
+        if not len(values):
             return None
         low, middle, high = (float(item) for item in np.quantile(values, [0.25, 0.5, 0.75]))
-        return cls(len(values), middle, low, high, min(values), max(values), fmean(values))
+        return cls(len(values), middle, low, high, float(np.min(values)), float(np.max(values)), fmean(values))
 
 
 @dataclass(frozen=True)
@@ -54,33 +56,61 @@ class Distances:
 
     within: list[float]
     """Of the two halves of each scan, in the participant's own head."""
-    between: list[float]
+    between: NDArray[np.float64]
     """Of every pair of different people, in MNI152NLin2009cAsym."""
-    between_same_site: list[float]
+    between_same_site: NDArray[np.float64]
     """The pairs of `between` that were scanned at one site."""
     sessions: list[float]
     """Of every pair of sessions of one person, in MNI152NLin2009cAsym."""
     chance: list[float]
     """Of two random places in the search region, one value a participant."""
 
+    @cached_property
+    def spreads(self) -> dict[str, Spread | None]:
+        """Each of them in a few numbers, by its name here."""
+        return {item.name: Spread.of(getattr(self, item.name)) for item in fields(self)}
+
     @property
     def ratio(self) -> float | None:
         """Median between over median within."""
-        within, between = Spread.of(self.within), Spread.of(self.between)
+        within, between = self.spreads["within"], self.spreads["between"]
         return between.median / within.median if within and between and within.median > 0 else None
 
 
 def distances(people: Sequence[Member]) -> Distances:
     """Collect the distances of the targets that were given out."""
-    placed = [(member, member.target_mni_mm) for member in people if member.target_mni_mm is not None]
-    pairs = [(one, other, math.dist(a, b)) for (one, a), (other, b) in combinations(placed, 2)]
+    between, same_site, sessions = _pairs([member for member in people if member.target_mni_mm is not None])
     return Distances(
         within=[member.split_half_mm for member in people if member.split_half_mm is not None],
-        between=[apart for one, other, apart in pairs if one.person != other.person],
-        between_same_site=[apart for one, other, apart in pairs if one.person != other.person and one.site == other.site],
-        sessions=[apart for one, other, apart in pairs if one.person == other.person],
+        between=between,
+        between_same_site=same_site,
+        sessions=sessions,
         chance=[member.chance_distance_mm for member in people if member.chance_distance_mm is not None],
     )
+
+
+def _pairs(placed: Sequence[Member]) -> tuple[NDArray[np.float64], NDArray[np.float64], list[float]]:
+    """Return the distances of all pairs: of two people, of two people of one site, of two sessions of one person.
+
+    One with all after it at a time, because of 10,000 people there are 50 million pairs.
+    """
+    places = np.array([member.target_mni_mm for member in placed], dtype=np.float64).reshape(-1, 3)
+    persons, sites = (_numbered(getattr(member, name) for member in placed) for name in ("person", "site"))
+    between, same_site, sessions = array("d"), array("d"), array("d")
+    for index, place in enumerate(places):
+        later = slice(index + 1, None)
+        apart = np.sqrt(((places[later] - place) ** 2).sum(axis=1))
+        two_people = persons[later] != persons[index]
+        between.frombytes(apart[two_people].tobytes())
+        same_site.frombytes(apart[two_people & (sites[later] == sites[index])].tobytes())
+        sessions.frombytes(apart[~two_people].tobytes())
+    return np.asarray(between), np.asarray(same_site), sessions.tolist()
+
+
+def _numbered(words: Iterable[str]) -> NDArray[np.int64]:
+    """Return a number for each word, the same for the same word."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(word, len(known)) for word in words], dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tmsprep.records import Point
-from tmsprep.report.group_numbers import PUBLISHED_BETWEEN_MM, PUBLISHED_WITHIN_MM
+from tmsprep.report.group_numbers import PUBLISHED_BETWEEN_MM, PUBLISHED_WITHIN_MM, Numbers
 from tmsprep.report.plots import BLUE, INK, ORANGE, OUTLINE, SETTINGS, as_svg, new_figure
 
 SITE_SHAPES = (("circle", "o"), ("square", "s"), ("triangle", "^"), ("diamond", "D"), ("cross", "X"), ("pentagon", "p"))
 SITE_COLOURS = ("#2f7fd6", "#d9730d", "#2a9d57", "#b0459c", "#8a6d1c", "#c33a3a")
 _FEW = 8
 """So few values are drawn one by one; of more the distribution."""
+_MANY = 1000
+"""More signs than these are pixels of a picture inside the SVG: a browser takes long over so many shapes."""
+_PICTURE_DPI = 200
 
 
 def site_style(index: int) -> tuple[str, str]:
@@ -36,6 +40,12 @@ def _site_colour(index: int) -> str:
     return SITE_COLOURS[(index + index // len(SITE_SHAPES)) % len(SITE_COLOURS)]
 
 
+def _as_pixels(figure: Any, count: int) -> bool:
+    """Tell whether so many signs become pixels, and prepare the figure for it."""
+    figure.set_dpi(_PICTURE_DPI if count > _MANY else figure.dpi)
+    return count > _MANY
+
+
 def strip_plot(groups: Sequence[Sequence[float]], unit_label: str, name: str, *, from_zero: bool = True) -> str:
     """Plot every value of each site as its sign, with the site's median as a bar over the middle half.
 
@@ -46,9 +56,10 @@ def strip_plot(groups: Sequence[Sequence[float]], unit_label: str, name: str, *,
     with rc_context(SETTINGS):
         figure = new_figure(3.2, 0.75 + 0.36 * max(len(groups), 1))
         axes = figure.subplots()
+        pixels = _as_pixels(figure, sum(map(len, groups)))
         for index, values in enumerate(groups):
             if values:
-                _strip(axes, values, len(groups) - index, site_style(index))
+                _strip(axes, values, len(groups) - index, site_style(index), pixels=pixels)
         _set_strip_range(axes, [value for values in groups for value in values], from_zero=from_zero)
         axes.set_yticks(range(len(groups), 0, -1), [str(number) for number in range(1, len(groups) + 1)])
         axes.set_ylim(0.4, len(groups) + 0.6)
@@ -58,12 +69,13 @@ def strip_plot(groups: Sequence[Sequence[float]], unit_label: str, name: str, *,
         return as_svg(figure, words, name)
 
 
-def _strip(axes: Any, values: Sequence[float], level: float, style: tuple[str, str]) -> None:
+def _strip(axes: Any, values: Sequence[float], level: float, style: tuple[str, str], *, pixels: bool) -> None:
     shape, colour = style
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
     axes.fill_between([low, high], level - 0.36, level + 0.36, color=OUTLINE, alpha=0.28, linewidth=0)
     offset = 0.24 * np.sin(2.4 * np.arange(len(values)))
-    axes.scatter(values, level + offset, marker=shape, s=18, facecolors="none", edgecolors=colour, linewidths=1.1)
+    looks: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.1, "rasterized": pixels}
+    axes.scatter(values, level + offset, marker=shape, s=18, **looks)
     axes.plot([middle] * 2, [level - 0.38, level + 0.38], color=INK, linewidth=1.8)
 
 
@@ -80,7 +92,7 @@ class Row:
 
     words: str
     """The program's own, never from a file."""
-    values: Sequence[float]
+    values: Numbers
     within: bool
 
 
@@ -91,7 +103,7 @@ def distances_plot(rows: Sequence[Row], name: str) -> str:
     with rc_context(SETTINGS):
         figure = new_figure(6.6, 1.15 + 0.78 * len(rows))
         axes = figure.subplots()
-        largest = max((value for row in rows for value in row.values), default=0.0)
+        largest = max((float(np.max(row.values)) for row in rows if len(row.values)), default=0.0)
         end = max(largest * 1.04, PUBLISHED_BETWEEN_MM * 1.25)
         for index, row in enumerate(rows):
             _distribution(axes, row, float(len(rows) - 1 - index), end)
@@ -143,12 +155,14 @@ def reliability_plot(panels: Sequence[Panel], name: str) -> str:
 
     with rc_context(SETTINGS):
         figure = new_figure(3.3 * len(panels), 2.9)
+        pixels = _as_pixels(figure, max((sum(map(len, panel.groups)) for panel in panels), default=0))
         for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
             for index, pairs in enumerate(panel.groups):
                 if pairs:
                     shape, colour = site_style(index)
                     x, y = zip(*pairs, strict=True)
-                    axes.scatter(x, y, marker=shape, s=24, facecolors="none", edgecolors=colour, linewidths=1.2)
+                    looks: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "rasterized": pixels}
+                    axes.scatter(x, y, marker=shape, s=24, linewidths=1.2, **looks)
             if panel.reference_mm is not None:
                 axes.axhline(panel.reference_mm, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
             axes.set_xlim(left=0)
@@ -191,10 +205,12 @@ def arrows_plot(groups: Sequence[Sequence[tuple[Point, Point]]], name: str) -> s
     with rc_context(SETTINGS):
         figure = new_figure(6.8, 3.5)
         above, beside = figure.subplots(1, 2)
+        pixels = _as_pixels(figure, sum(map(len, groups)))
         for index, pairs in enumerate(groups):
-            for beam, target in pairs:
-                _arrow(above, (beam[0], beam[1]), (target[0], target[1]), site_style(index))
-                _arrow(beside, (beam[1], beam[2]), (target[1], target[2]), site_style(index))
+            if pairs:
+                ends = np.asarray(pairs, dtype=np.float64)
+                _arrows(above, ends[..., :2], site_style(index), pixels=pixels)
+                _arrows(beside, ends[..., 1:], site_style(index), pixels=pixels)
         beside.invert_xaxis()
         titles = (("seen from above", "x (mm): right is right", "y (mm): front is up"),
                   ("seen from the left", "y (mm): front is at the left", "z (mm)"))  # fmt: skip
@@ -207,11 +223,17 @@ def arrows_plot(groups: Sequence[Sequence[tuple[Point, Point]]], name: str) -> s
         return as_svg(figure, "An arrow from the cortex under Beam F3 to the circuit target of each participant.", name)
 
 
-def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float], style: tuple[str, str]) -> None:
+def _arrows(axes: Any, ends: NDArray[np.float64], style: tuple[str, str], *, pixels: bool) -> None:
+    """Draw arrows (n, 2, 2: start and end, across and up) of a site."""
+    from matplotlib.collections import LineCollection
+
     shape, colour = style
-    axes.plot(*zip(start, end, strict=True), color=OUTLINE, alpha=0.8, linewidth=0.8, zorder=1)
-    axes.scatter(*start, marker=shape, s=20, facecolors="none", edgecolors=colour, linewidths=1.1, zorder=2)
-    axes.scatter(*end, marker=shape, s=24, color=colour, linewidths=0, zorder=3)
+    starts, targets = ends[:, 0].T, ends[:, 1].T
+    line: dict[str, Any] = {"colors": OUTLINE, "alpha": 0.8, "linewidths": 0.8, "capstyle": "projecting", "zorder": 1}
+    axes.add_collection(LineCollection(list(ends), rasterized=pixels, **line))
+    hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.1}
+    axes.scatter(*starts, marker=shape, s=20, zorder=2, rasterized=pixels, **hollow)
+    axes.scatter(*targets, marker=shape, s=24, zorder=3, rasterized=pixels, color=colour, linewidths=0)
 
 
 def glass_brain(targets: Sequence[Sequence[Point]], beams: Sequence[Sequence[Point]], label: str, name: str) -> str:
@@ -234,10 +256,11 @@ def glass_brain(targets: Sequence[Sequence[Point]], beams: Sequence[Sequence[Poi
             display: Any = plot_glass_brain(
                 None, display_mode="ortho", figure=figure, annotate=False, black_bg=False, alpha=0.5, axes=(0, 0, 1, 1)
             )
+            pixels = _as_pixels(figure, sum(map(len, (*beams, *targets))))
             for index, points in enumerate(beams):
-                _mark(display, points, site_style(index), filled=False)
+                _mark(display, points, site_style(index), filled=False, pixels=pixels)
             for index, points in enumerate(targets):
-                _mark(display, points, site_style(index), filled=True)
+                _mark(display, points, site_style(index), filled=True, pixels=pixels)
             display.annotate(positions=False, size=10)
             for text in figure.findobj(Text):
                 text.set_color(INK)
@@ -249,11 +272,13 @@ def glass_brain(targets: Sequence[Sequence[Point]], beams: Sequence[Sequence[Poi
             pyplot.close(figure)
 
 
-def _mark(display: Any, points: Sequence[Point], style: tuple[str, str], *, filled: bool) -> None:
+def _mark(display: Any, points: Sequence[Point], style: tuple[str, str], *, filled: bool, pixels: bool) -> None:
     if not points:
         return
     shape, colour = style
     looks: dict[str, Any] = {"marker_color": colour, "edgecolors": "none"} if filled else {
         "marker_color": "none", "edgecolors": colour, "linewidths": 1.0,
     }  # fmt: skip
-    display.add_markers(np.asarray(points, dtype=np.float64), marker_size=13, marker=shape, alpha=0.85, **looks)
+    display.add_markers(
+        np.asarray(points, dtype=np.float64), marker_size=13, marker=shape, alpha=0.85, rasterized=pixels, **looks
+    )

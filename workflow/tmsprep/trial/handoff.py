@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from tmsprep.errors import ConfigurationError, InputError
-from tmsprep.files import read_json, read_tsv, sha256, write_tsv
+from tmsprep.files import read_json, read_tsv, remove_leftovers, sha256, temporary_twin, write_tsv
 from tmsprep.navigate.formats.image import NavigatorImage
 from tmsprep.navigate.formats.site import CoilSite
 from tmsprep.options import NavigatorForm
@@ -157,17 +157,20 @@ def command(
         raise ConfigurationError("handoff needs DERIVATIVES, --allocation, --to and --key; or --audit alone")
     _require_apart(derivatives, to, key)
     found = prepare(Lineage(derivatives), read_allocation(allocation), raw, navigator_form)
+    remove_leftovers([to, key])
+    made = temporary_twin(to)
     try:
-        packages = [_write(to, item, navigator) for item in found]
-        problems = audit_packages(to)
-        if not problems:
-            _write_key(key, found, packages)
+        packages = [_write(made, item, navigator) for item in found]
+        problems = audit_packages(made)
+        if problems:
+            return _tell(problems)
+        _write_key(key, found, packages)
+        made.rename(to)
     except BaseException:
-        shutil.rmtree(to, ignore_errors=True)
+        key.unlink(missing_ok=True)
         raise
-    if problems:
-        shutil.rmtree(to)
-        return _tell(problems)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
     stops = sum(item.image is None for item in found)
     print(f"{len(found)} packages ({stops} of them a stop) in {to}; the key is {key}")
     return _tell(problems)
@@ -206,8 +209,13 @@ def _write_key(key: Path, found: Sequence[Derived], packages: Sequence[Package])
         }
         for item, package in zip(found, packages, strict=True)
     ]
-    os.close(os.open(key, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    write_tsv(key, pd.DataFrame(rows))
+    twin = temporary_twin(key)
+    try:
+        os.close(os.open(twin, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        write_tsv(twin, pd.DataFrame(rows))
+        twin.rename(key)
+    finally:
+        twin.unlink(missing_ok=True)
 
 
 def _tell(problems: Sequence[str]) -> int:
