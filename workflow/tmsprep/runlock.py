@@ -102,7 +102,7 @@ def exclusive(output_dir: Path, executor: str) -> Generator[tuple[int, Holder | 
         Another run holds it, or the folder cannot be written to.
     """
     path = lock_file(output_dir)
-    was_there = path.exists()
+    was_there, had_folder = path.exists(), output_dir.exists()
     descriptor = _open_taken(path)
     try:
         found = _read(descriptor) or (_UNKNOWN if was_there else None)
@@ -115,6 +115,9 @@ def exclusive(output_dir: Path, executor: str) -> Generator[tuple[int, Holder | 
         finally:
             stop.set()
             path.unlink(missing_ok=True)
+            if not had_folder:
+                with suppress(OSError):  # a run that was refused leaves nothing
+                    output_dir.rmdir()
     finally:
         os.close(descriptor)
 
