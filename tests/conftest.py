@@ -15,6 +15,7 @@ _HEAVY = ("workflow", "preprocess", "scalp", "denoise")
 """Folders whose tests take minutes; begun first, so that no worker waits for them at the end."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each folder of tests to one worker: what is made once for all its tests is then made once."""
 

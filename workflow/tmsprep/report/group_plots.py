@@ -40,9 +40,12 @@ def _site_colour(index: int) -> str:
     return SITE_COLOURS[(index + index // len(SITE_SHAPES)) % len(SITE_COLOURS)]
 
 
-def _as_pixels(figure: Any, count: int) -> bool:
-    """Tell whether so many signs become pixels, and prepare the figure for it."""
-    figure.set_dpi(_PICTURE_DPI if count > _MANY else figure.dpi)
+def _as_pixels(count: int) -> bool:
+    """Tell whether so many signs become pixels, and prepare the settings that hold here for it."""
+    from matplotlib import rcParams
+
+    if count > _MANY:
+        rcParams["savefig.dpi"] = _PICTURE_DPI
     return count > _MANY
 
 
@@ -56,7 +59,7 @@ def strip_plot(groups: Sequence[Sequence[float]], unit_label: str, name: str, *,
     with rc_context(SETTINGS):
         figure = new_figure(3.2, 0.75 + 0.36 * max(len(groups), 1))
         axes = figure.subplots()
-        pixels = _as_pixels(figure, sum(map(len, groups)))
+        pixels = _as_pixels(sum(map(len, groups)))
         for index, values in enumerate(groups):
             if values:
                 _strip(axes, values, len(groups) - index, site_style(index), pixels=pixels)
@@ -155,7 +158,7 @@ def reliability_plot(panels: Sequence[Panel], name: str) -> str:
 
     with rc_context(SETTINGS):
         figure = new_figure(3.3 * len(panels), 2.9)
-        pixels = _as_pixels(figure, max((sum(map(len, panel.groups)) for panel in panels), default=0))
+        pixels = _as_pixels(max((sum(map(len, panel.groups)) for panel in panels), default=0))
         for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
             for index, pairs in enumerate(panel.groups):
                 if pairs:
@@ -205,7 +208,7 @@ def arrows_plot(groups: Sequence[Sequence[tuple[Point, Point]]], name: str) -> s
     with rc_context(SETTINGS):
         figure = new_figure(6.8, 3.5)
         above, beside = figure.subplots(1, 2)
-        pixels = _as_pixels(figure, sum(map(len, groups)))
+        pixels = _as_pixels(sum(map(len, groups)))
         for index, pairs in enumerate(groups):
             if pairs:
                 ends = np.asarray(pairs, dtype=np.float64)
@@ -256,7 +259,7 @@ def glass_brain(targets: Sequence[Sequence[Point]], beams: Sequence[Sequence[Poi
             display: Any = plot_glass_brain(
                 None, display_mode="ortho", figure=figure, annotate=False, black_bg=False, alpha=0.5, axes=(0, 0, 1, 1)
             )
-            pixels = _as_pixels(figure, sum(map(len, (*beams, *targets))))
+            pixels = _as_pixels(sum(map(len, (*beams, *targets))))
             for index, points in enumerate(beams):
                 _mark(display, points, site_style(index), filled=False, pixels=pixels)
             for index, points in enumerate(targets):
