@@ -18,7 +18,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 test: install
-	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadscope --no-loadscope-reorder
 
 example: install
 	$(BIN)/tmsprep bids_example example_output participant group --preproc builtin --circuit example --nprocs $(CORES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,19 +16,25 @@ _HEAVY = ("workflow", "preprocess", "scalp", "denoise")
 """Folders whose tests take minutes; begun first, so that no worker waits for them at the end."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def _folder(nodeid: str) -> str:
+    return nodeid.partition("::")[0].split("/")[1]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders that take longest."""
+    items.sort(key=lambda item: _HEAVY.index(name) if (name := _folder(item.nodeid)) in _HEAVY else len(_HEAVY))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give each folder of tests to one worker: what is made once for all its tests is then made once."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    def folder(item: pytest.Item) -> str:
-        return item.path.relative_to(ROOT / "tests").parts[0]
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _folder(nodeid)
 
-    def place(item: pytest.Item) -> int:
-        return _HEAVY.index(folder(item)) if folder(item) in _HEAVY else len(_HEAVY)
-
-    items.sort(key=place)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(folder(item)))
+    return ByFolder(config, log)
 
 
 # as in every stage: what a library computes may depend on its number of threads
