@@ -22,7 +22,7 @@ from rich.text import Text
 from tmsprep import DISCLAIMER, runlock, slurm
 from tmsprep.app import Execution, Level
 from tmsprep.errors import InputError, TmsprepError
-from tmsprep.files import atomic
+from tmsprep.files import atomic, remove_all_leftovers
 from tmsprep.images import load_images
 from tmsprep.interfaces.containers import Runtime
 from tmsprep.options import Options, to_mapping
@@ -121,6 +121,7 @@ class Session:
             ended += runlock.end_orphans(self.options.output_dir / "tmsprep")
             # Snakemake's own lock says no more than ours, and stays behind when it is killed
             shutil.rmtree(self.options.work / ".snakemake" / "locks", ignore_errors=True)
+            remove_all_leftovers(self.options.output_dir)
             left = f", {ended} job(s) of it ended" if ended else ""
             told = f"An earlier run on this output was killed{left}; going on where it stopped."
             console.print(Text(told, style="yellow"))

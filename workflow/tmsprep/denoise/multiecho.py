@@ -96,7 +96,7 @@ def denoise_multiecho(
     rungs = ladder.parse(ladder_rungs)
     run = check_run(echo, echo_sidecar, mask, confounds)
     start = IcaSettings("fastica", "tedana_orig", "aic", seed, _SEEDS, maximum_iterations, robust_runs)
-    with tempfile.TemporaryDirectory(prefix=".tmp-tedana-", dir=out_denoised.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{out_denoised.name}-", dir=out_denoised.parent) as folder:
         descent = ladder.descend(run.data, rungs, start, Path(folder))
         _save_series(descent, run, out_denoised, out_optcom)
         _save_maps(descent, run, out_t2star, out_s0, out_adaptive_mask)
