@@ -9,8 +9,8 @@ files, beside a plain Snakemake workflow of the same jobs and edges with the sam
 other settings of Snakemake's scheduler.
 
 Growth is judged by processor seconds, of a process and all that it started, because a shared machine makes waiting longer:
-the exponent of a power of the number of participants through two sizes is 1 where time is proportional to it. 10,000
-participants take about 8 GB of memory, and 5 GB in the temporary folder.
+the exponent of a power of the number of participants through two sizes is 1 where time is proportional to it. The graph of
+1,000 takes 0.7 GiB, so that of 10,000 should take about 6; it takes long, and --parts leaves it out.
 """
 
 from __future__ import annotations
