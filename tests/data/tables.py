@@ -68,7 +68,6 @@ TABLES = (
         rf"{_TABLE}.*'\\x1b\]0.*control characters",
     ),
     _case("a zero byte", participants(_HEAD + "sub-01\tA\0\n"), rf"{_TABLE}.*control characters.*correct the table"),
-    _case("a cell of 200,000 letters", participants(_HEAD + f"sub-01\t{'A' * 200_000}\n"), rf"{_TABLE}no readable TSV"),
     _case("participants in a pipe", _pipe, rf"{_TABLE}a folder or a pipe in place of the table"),
     _case(
         "no description",

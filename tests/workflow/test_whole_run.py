@@ -132,7 +132,7 @@ def test_broken_participants_do_not_stop_the_good_one(broken: Finished) -> None:
     ],
 )
 def test_each_broken_participant_has_one_clear_message(broken: Finished, label: str, words: tuple[str, ...]) -> None:
-    lines = broken.text[broken.text.rindex("✗ sub-") - 20_000 :].splitlines()
+    lines = broken.text.splitlines()
     start = max(index for index, line in enumerate(lines) if line.startswith(f"✗ sub-{label}"))
     message = "\n".join(lines[start : start + 3])
     for word in words:
