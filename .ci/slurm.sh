@@ -42,4 +42,5 @@ CONF
     sinfo
 fi
 
-TMSPREP_REQUIRE_SLURM=1 timeout 1500 .venv/bin/python -m pytest tests/slurm "$@"
+# one test holds a whole run and a disturbed one: more than the usual limit of a test
+TMSPREP_REQUIRE_SLURM=1 timeout 2400 .venv/bin/python -m pytest -o faulthandler_timeout=2300 tests/slurm "$@"
