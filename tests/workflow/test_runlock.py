@@ -150,3 +150,16 @@ def test_orphans_of_this_output_end_and_no_others(tmp_path: Path) -> None:
         for process in processes:
             process.kill()
             process.wait()
+
+
+def test_a_dry_run_leaves_the_word_of_a_killed_one(tmp_path: Path) -> None:
+    write_lock(tmp_path, "node-42", 200)
+    before = lock_file(tmp_path).read_bytes()
+    with exclusive(tmp_path, "local", takes_over=False) as (_, killed):
+        assert killed is not None
+    assert lock_file(tmp_path).read_bytes() == before
+    lock_file(tmp_path).unlink()
+    with exclusive(tmp_path, "local", takes_over=False) as (_, killed):
+        assert killed is None
+        assert holder(tmp_path).alive  # pyright: ignore[reportOptionalMemberAccess]
+    assert not lock_file(tmp_path).exists()

@@ -9,11 +9,10 @@ import threading
 from collections.abc import Sequence
 from typing import Never
 
-from tmsprep.errors import TmsprepError
+from tmsprep.errors import ERROR_MARK, TmsprepError
 
 _AGAIN = "What to do: run the same command again; it goes on where it stopped."
 _STOPPED = f"stopped from outside, by hand or by a scheduler at its limit of time or memory. {_AGAIN}"
-_MARK = "tmsprep: error: "
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except TmsprepError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        print(f"{_MARK}interrupted. {_AGAIN}", file=sys.stderr)
+        print(f"{ERROR_MARK}interrupted. {_AGAIN}", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except OSError as error:
         from tmsprep.files import disk_trouble
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str) -> Never:
-    print(f"{_MARK}{message}", file=sys.stderr)
+    print(f"{ERROR_MARK}{message}", file=sys.stderr)
     sys.exit(1)
 
 
@@ -49,7 +48,7 @@ def _end_tidily_when_told_to() -> None:
     def stop(number: int, _: object) -> Never:
         if os.getpid() != own:  # a child that was forked: nothing of what is open here is its own
             os._exit(128 + number)
-        os.write(2, f"{_MARK}{_STOPPED}\n".encode())
+        os.write(2, f"{ERROR_MARK}{_STOPPED}\n".encode())
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)

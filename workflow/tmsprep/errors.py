@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+ERROR_MARK = "tmsprep: error: "
+"""Begins the line, on the terminal or in a log, in which such an error is told."""
+
 
 class TmsprepError(Exception):
     """Base of all errors that a user can act on.

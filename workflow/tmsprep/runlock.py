@@ -81,7 +81,7 @@ def holder(output_dir: Path) -> Holder | None:
 
 
 @contextmanager
-def exclusive(output_dir: Path, executor: str) -> Generator[tuple[int, Holder | None]]:
+def exclusive(output_dir: Path, executor: str, *, takes_over: bool = True) -> Generator[tuple[int, Holder | None]]:
     """Hold the lock of an output folder.
 
     Parameters
@@ -90,6 +90,8 @@ def exclusive(output_dir: Path, executor: str) -> Generator[tuple[int, Holder | 
         Made if it is not there.
     executor
         Where the jobs of this run go.
+    takes_over
+        Whether this run clears away what a killed one left. If not, the file goes on telling of that one.
 
     Yields
     ------
@@ -107,14 +109,16 @@ def exclusive(output_dir: Path, executor: str) -> Generator[tuple[int, Holder | 
     try:
         found = _read(descriptor) or (_UNKNOWN if was_there else None)
         _refuse_if_alive(descriptor, found, path)
-        _write(descriptor, executor)
         stop = threading.Event()
-        threading.Thread(target=_give_signs, args=(descriptor, stop), daemon=True).start()
+        if takes_over or found is None:
+            _write(descriptor, executor)
+            threading.Thread(target=_give_signs, args=(descriptor, stop), daemon=True).start()
         try:
             yield descriptor, found
         finally:
             stop.set()
-            path.unlink(missing_ok=True)
+            if takes_over or found is None:
+                path.unlink(missing_ok=True)
             if not had_folder:
                 with suppress(OSError):  # a run that was refused leaves nothing
                     output_dir.rmdir()

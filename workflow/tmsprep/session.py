@@ -59,7 +59,7 @@ class Session:
         with self._exclusively(console):
             console.print(plan_table(self.study))
             self._require_units()
-            self._require_memory_of_options()
+            self._require_remembered_options()
             self._write_config({})
             if self.execution.dry_run:
                 return self._snakemake("participants", "--dry-run", "--quiet", "rules", "host", "reason")
@@ -74,12 +74,12 @@ class Session:
                 action="see the remarks in the plan above",
             )
 
-    def _require_memory_of_options(self) -> None:
+    def _require_remembered_options(self) -> None:
         """Refuse changed options where nothing tells which outputs were made with the earlier ones.
 
         Snakemake keeps that in the work folder; without it, outputs of other options would stay and pass for these.
         """
-        if (self.options.work / ".snakemake" / "metadata").is_dir() or "--forceall" in self.snakemake_words:
+        if (self.options.work / ".snakemake" / "metadata").is_dir() or {"--forceall", "-F"} & set(self.snakemake_words):
             return
         if changed := changed_since(self.study.tmsprep, self.options):
             raise InputError(
@@ -102,12 +102,14 @@ class Session:
     def _exclusively(self, console: Console) -> Generator[None]:
         """Be the only run on the output folder, and clear away what one left that was killed.
 
-        A dry run too: it writes the plan, which the jobs of another run may be reading.
+        A dry run is alone too: it writes the plan, which the jobs of another run may be reading. It ends nothing.
         """
-        with runlock.exclusive(self.options.output_dir, self._executor) as (descriptor, killed):
+        runs = not self.execution.dry_run
+        with runlock.exclusive(self.options.output_dir, self._executor, takes_over=runs) as (descriptor, killed):
             self._inherited.append(descriptor)
             try:
-                self._end_orphans(console, killed)
+                if runs:
+                    self._end_orphans(console, killed)
                 yield
             finally:
                 self._inherited.clear()
@@ -204,11 +206,8 @@ class Session:
         words += ["--snakefile", str(snakefile()), "--configfile", str(self._config_file)]
         words += ["--directory", str(self.options.work), "--profile", self._profile]
         words += ["--cores", str(self.execution.nprocs)] if self.execution.nprocs else []
-        words += (
-            slurm.snakemake_words(self.options.output_dir)
-            if self._executor == "slurm" and not self.execution.dry_run
-            else []
-        )
+        if self._executor == "slurm" and not self.execution.dry_run:
+            words += slurm.snakemake_words(self.options.output_dir)
         # bars on a terminal; elsewhere a line for each finished job
         words += ["--logger", "rich"] if sys.stdout.isatty() else ["--quiet", "rules", "host", "reason"]
         if self.execution.mem_mb:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tmsprep.errors import ERROR_MARK
 from tmsprep.files import read_tsv
 from tmsprep.inputs.model import Unit
 from tmsprep.preprocess.contract import anat_stem, folder_of_stem
@@ -20,7 +21,6 @@ from tmsprep.study import Study, unit_label, unit_stem
 
 _SLACK_S = 2.0
 """File servers' clocks are this close."""
-_ERROR_MARK = "tmsprep: error: "
 _STYLES = {
     "process": "green",
     "exclude": "yellow",
@@ -104,8 +104,8 @@ def _messages(logs: Iterable[Path]) -> list[tuple[Path, str]]:
     found: list[tuple[Path, str]] = []
     for log in sorted(logs):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if marked := [line for line in lines if line.startswith(_ERROR_MARK)]:
-            found.append((log, marked[-1].removeprefix(_ERROR_MARK)))
+        if marked := [line for line in lines if line.startswith(ERROR_MARK)]:
+            found.append((log, marked[-1].removeprefix(ERROR_MARK)))
         elif any(line.startswith("Traceback") for line in lines):
             found.append((log, f"a defect of this program: {lines[-1]}"))
     return found

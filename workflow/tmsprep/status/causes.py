@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-ERROR_MARK = "tmsprep: error: "
+from tmsprep.errors import ERROR_MARK
+
 _LAST_LINES = 40
 _SHOWN_LINES = 3
 _LONGEST_LINE = 500

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from tmsprep.errors import ERROR_MARK
 from tmsprep.status.judge import State, look
 from tmsprep.status.show import as_content, print_report
 from tmsprep.summary import make_console
@@ -49,7 +50,7 @@ def command(
     output = output_dir.absolute()
     report = look(output, (work_dir or output / "work").absolute())
     if report is None:
-        print(f"tmsprep: error: {output_dir}: no output of tmsprep is there.", file=sys.stderr)
+        print(f"{ERROR_MARK}{output_dir}: no output of tmsprep is there.", file=sys.stderr)
         return NO_OUTPUT
     if failed:
         for item in report.participants:
