@@ -223,7 +223,8 @@ class _Raw:
 
 @pytest.mark.parametrize(("qform", "sform"), [(1, 0), (0, 1), (0, 2), (1, 4)])
 def test_one_valid_place_is_enough(tmp_path: Path, qform: int, sform: int) -> None:
-    _check(_save(tmp_path / "sub-01_T1w.nii.gz", _head(), 2.5, _set(qform_code=qform, sform_code=sform)))
+    report = _check(_save(tmp_path / "sub-01_T1w.nii.gz", _head(), 2.5, _set(qform_code=qform, sform_code=sform)))
+    assert report["T1w"]["HeadVolumeLitres"] > 1
 
 
 def test_implausible_sizes_are_refused(t1w: Path, tmp_path: Path) -> None:
