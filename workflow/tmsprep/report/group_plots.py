@@ -22,7 +22,7 @@ _FEW = 8
 """So few values are drawn one by one; of more the distribution."""
 _MANY = 1000
 """More signs than these are pixels of a picture inside the SVG: a browser takes long over so many shapes."""
-_PICTURE_DPI = 200
+_SETTINGS: Any = SETTINGS | {"savefig.dpi": 200}  # of those pixels
 
 
 def site_style(index: int) -> tuple[str, str]:
@@ -41,11 +41,7 @@ def _site_colour(index: int) -> str:
 
 
 def _as_pixels(count: int) -> bool:
-    """Tell whether so many signs become pixels, and prepare the settings that hold here for it."""
-    from matplotlib import rcParams
-
-    if count > _MANY:
-        rcParams["savefig.dpi"] = _PICTURE_DPI
+    """Tell whether so many signs become pixels."""
     return count > _MANY
 
 
@@ -56,7 +52,7 @@ def strip_plot(groups: Sequence[Sequence[float]], unit_label: str, name: str, *,
     """
     from matplotlib import rc_context
 
-    with rc_context(SETTINGS):
+    with rc_context(_SETTINGS):
         figure = new_figure(3.2, 0.75 + 0.36 * max(len(groups), 1))
         axes = figure.subplots()
         pixels = _as_pixels(sum(map(len, groups)))
@@ -103,7 +99,7 @@ def distances_plot(rows: Sequence[Row], name: str) -> str:
     """Plot distributions of distances on one axis, with their medians and the published two."""
     from matplotlib import rc_context
 
-    with rc_context(SETTINGS):
+    with rc_context(_SETTINGS):
         figure = new_figure(6.6, 1.15 + 0.78 * len(rows))
         axes = figure.subplots()
         largest = max((float(np.max(row.values)) for row in rows if len(row.values)), default=0.0)
@@ -156,7 +152,7 @@ def reliability_plot(panels: Sequence[Panel], name: str) -> str:
     """Plot measures of reliability against the minutes of clean data, every participant by the sign of the site."""
     from matplotlib import rc_context
 
-    with rc_context(SETTINGS):
+    with rc_context(_SETTINGS):
         figure = new_figure(3.3 * len(panels), 2.9)
         pixels = _as_pixels(max((sum(map(len, panel.groups)) for panel in panels), default=0))
         for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
@@ -180,7 +176,7 @@ def cumulative_plot(scalp: Sequence[float], cortex: Sequence[float], name: str) 
     """Plot which share of the participants has a circuit target nearer to Beam F3 than so many mm."""
     from matplotlib import rc_context
 
-    with rc_context(SETTINGS):
+    with rc_context(_SETTINGS):
         figure = new_figure(3.6, 2.9)
         axes = figure.subplots()
         end = max([10.0, *scalp, *cortex]) * 1.05
@@ -205,7 +201,7 @@ def arrows_plot(groups: Sequence[Sequence[tuple[Point, Point]]], name: str) -> s
     """
     from matplotlib import rc_context
 
-    with rc_context(SETTINGS):
+    with rc_context(_SETTINGS):
         figure = new_figure(6.8, 3.5)
         above, beside = figure.subplots(1, 2)
         pixels = _as_pixels(sum(map(len, groups)))
@@ -253,7 +249,7 @@ def glass_brain(targets: Sequence[Sequence[Point]], beams: Sequence[Sequence[Poi
     from matplotlib.text import Text
     from nilearn.plotting import plot_glass_brain
 
-    with rc_context(SETTINGS):
+    with rc_context(_SETTINGS):
         figure = pyplot.figure(figsize=(7.0, 2.7))
         try:
             display: Any = plot_glass_brain(
