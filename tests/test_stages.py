@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tmsprep import cli, stages
+from tmsprep.commands import run_subcommand
 from tmsprep.errors import ConfigurationError, InputError, ProcessingError
 from tmsprep.files import publish, save_nifti
 from tmsprep.provenance import record
@@ -160,6 +161,27 @@ def test_a_missing_input_is_named_by_its_option(dataset: Path) -> None:
 def test_an_unknown_stage_lists_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match="anatomy"):
         stages.load("nothing")
+
+
+def listing(*, names: list[str], image: list[InFile], few: list[str] | None = None, out_note: OutFile) -> SidecarFields:
+    """Write what was given."""
+    out_note.write_text(json.dumps({"names": names, "images": [path.name for path in image], "few": few}))
+    return {}
+
+
+def test_values_in_a_file_arrive_as_written(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(stages.STAGES, "listing", "tests.test_stages:listing")
+    given = arguments(dataset)
+    names = ["plain", "01: [a 'reason', with \"marks\"]", "[1]", "", "-1", "tabula rasa \u2212 {}"]
+    words = ["--names", *names, "--image", str(given["image"]), str(given["image"]), "--few", "n/a"]
+    (dataset / "words.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+    assert run_subcommand("stage", ["listing", f"@{dataset / 'words.txt'}", "--out-note", str(given["out_note"])]) == 0
+    found = json.loads(Path(str(given["out_note"])).read_text(encoding="utf-8"))
+    assert {key: found[key] for key in ("names", "images", "few")} == {
+        "names": names,
+        "images": ["sub-01_T1w.nii.gz"] * 2,
+        "few": ["n/a"],
+    }
 
 
 @pytest.mark.parametrize("name", list(stages.STAGES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def _run_stage(words: list[str]) -> int:
         return 0 if words else 2
     stages.pin_threads()
     function = stages.load(words[0])
+    lists = any(word.startswith("@") for word in words)
     words = [words[0], *_from_files(words[1:])]
 
     @functools.wraps(function)
@@ -51,15 +53,26 @@ def _run_stage(words: list[str]) -> int:
         bound.apply_defaults()
         stages.run(words[0], bound.arguments)
 
-    return _run(f"stage {words[0]}", runner, words[1:])
+    return _run(f"stage {words[0]}", runner, words[1:], lists=lists)
 
 
 def _from_files(words: Sequence[str]) -> list[str]:
-    """Replace each ``@FILE`` by the file's lines, one word a line."""
+    """Replace each ``@FILE`` by the file's lines, one word a line; the values of an option as one list."""
     expanded: list[str] = []
     for word in words:
-        expanded += _lines(Path(word[1:])) if word.startswith("@") else [word]
+        expanded += _lists(_lines(Path(word[1:]))) if word.startswith("@") else [word]
     return expanded
+
+
+def _lists(words: Sequence[str]) -> list[str]:
+    """Write several values of an option as one JSON list: word by word, cyclopts (5.4) compares each with all before."""
+    gathered: list[list[str]] = []
+    for word in words:
+        if word.startswith("--") or not gathered:
+            gathered.append([word])
+        else:
+            gathered[-1].append(word)
+    return [word for group in gathered for word in (group if len(group) <= 2 else [group[0], json.dumps(group[1:])])]
 
 
 def _lines(path: Path) -> list[str]:
@@ -69,7 +82,7 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"the words of the command line cannot be read ({error})", where=path) from error
 
 
-def _run(name: str, function: Callable[..., Any], words: Sequence[str]) -> int:
+def _run(name: str, function: Callable[..., Any], words: Sequence[str], *, lists: bool = False) -> int:
     from cyclopts import App, Parameter
 
     # consume_multiple: "--echo a b c", which is what a rule's {input.echo:q} writes
@@ -77,7 +90,7 @@ def _run(name: str, function: Callable[..., Any], words: Sequence[str]) -> int:
         name=f"tmsprep {name}",
         version=__version__,
         help_format="markdown",
-        default_parameter=Parameter(consume_multiple=True),
+        default_parameter=Parameter(consume_multiple=True, json_list=True if lists else None),
         result_action="return_value",
     )
     app.default(function)
