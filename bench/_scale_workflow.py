@@ -127,8 +127,8 @@ SHAPE = (
         (*_CLEANED, "mni_bold", "mni_mask"),
     ),
     Rule("carpet", (*_ECHOES, "optcom", "denoised", *_RUN, *_CLEANED[:3], *_TISSUES), ("picture", "steps")),
-    Rule("scalp", ("t1w", "t1w_to_mni"), ("head_mask", "surface", "fiducials", "scalp_picture")),
-    Rule("beamf3", ("surface", "fiducials"), ("beam", "electrodes")),
+    Rule("scalp", ("t1w", "t1w_to_mni"), ("head_mask", "surface", "fiducials")),
+    Rule("beamf3", ("surface", "fiducials"), ("beam", "electrodes", "scalp_picture")),
     Rule("target", (*_CLEANED, "t1w", "gm", *_TRANSFORMS, "surface"), ("scores", "probability", "cloud", "result")),
     Rule(
         "navigate",

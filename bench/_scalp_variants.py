@@ -111,7 +111,6 @@ def _scalp(folder: Path) -> None:
             "out_head_mask": folder / "mask.nii.gz",
             "out_scalp": folder / "scalp.surf.gii",
             "out_fiducials": folder / "fiducials.tsv",
-            "out_picture": folder / "scalp.png",
         },
     )
 

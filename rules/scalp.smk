@@ -13,11 +13,8 @@ rule scalp:
         head_mask=f"{OUT}/{{folder}}/anat/{{anat}}_space-T1w_desc-head_mask.nii.gz",
         scalp=SCALP,
         fiducials=f"{NIBS}/{{anat}}_fiducials.tsv",
-        picture=f"{NIBS}/{{anat}}_scalp.png",
     params:
         fiducials=option("--fiducials-file", FIDUCIALS),
-        variant=OPTIONS.beamf3_variant.value,
-        plane=OPTIONS.circumference_plane.value,
     log:
         f"{LOGS}/{{folder}}/{{anat}}_scalp.log",
     benchmark:
@@ -28,7 +25,7 @@ rule scalp:
     shell:
         "tmsprep stage scalp --t1w {input.t1w:q} --t1w-to-mni {input.t1w_to_mni:q} {params.fiducials:q}"
         " --out-head-mask {output.head_mask:q} --out-scalp {output.scalp:q} --out-fiducials {output.fiducials:q}"
-        " --out-picture {output.picture:q} --variant {params.variant} --circumference-plane {params.plane} > {log:q} 2>&1"
+        " > {log:q} 2>&1"
 
 
 # Somebody's tape measurements, if the dataset has any. Without the columns the table is no input: a participant more must not
@@ -49,6 +46,7 @@ rule beamf3:
     output:
         result=f"{NIBS}/{{anat}}_beamf3.json",
         electrodes=f"{NIBS}/{{anat}}_electrodes.tsv",
+        picture=f"{NIBS}/{{anat}}_scalp.png",
     params:
         tape=option("--tape", TAPE),
         participant=lambda wildcards: wildcards.anat.split("_")[0],
@@ -64,6 +62,6 @@ rule beamf3:
         runtime=grows(15),
     shell:
         "tmsprep stage beamf3 --scalp {input.scalp:q} --fiducials {input.fiducials:q} --out-result {output.result:q}"
-        " --out-electrodes {output.electrodes:q} {params.tape:q} --participant {params.participant:q}"
+        " --out-electrodes {output.electrodes:q} --out-picture {output.picture:q} {params.tape:q} --participant {params.participant:q}"
         " --variant {params.variant} --circumference-plane {params.plane} --seed {params.seed}"
         " > {log:q} 2>&1"

@@ -24,8 +24,7 @@ Words = Callable[[Desk], list[object]]
 
 def scalp(desk: Desk, transform: Path) -> list[object]:
     return ["stage", "scalp", "--t1w", desk.person.t1w, "--t1w-to-mni", transform, "--out-head-mask", desk.out / "m.nii.gz",
-            "--out-scalp", desk.out / "s.surf.gii", "--out-fiducials", desk.out / "f.tsv",
-            "--out-picture", desk.out / "p.png"]  # fmt: skip
+            "--out-scalp", desk.out / "s.surf.gii", "--out-fiducials", desk.out / "f.tsv"]  # fmt: skip
 
 
 def matrix(*diagonal: float) -> Words:

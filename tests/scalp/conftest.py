@@ -74,12 +74,12 @@ class HeadFiles:
                 "out_head_mask": self.folder / "head_mask.nii.gz",
                 "out_scalp": self.scalp,
                 "out_fiducials": self.fiducials,
-                "out_picture": self.folder / "scalp.png",
             },
         )
 
     def run_beamf3(self) -> None:
-        run("beamf3", {"scalp": self.scalp, "fiducials": self.fiducials, "out_result": self.beamf3})
+        given = {"scalp": self.scalp, "fiducials": self.fiducials}
+        run("beamf3", given | {"out_result": self.beamf3, "out_picture": self.folder / "scalp.png"})
 
 
 def write_head(folder: Path, data: Array, affine_ras_mm: Array, mni_to_t1w: Array) -> HeadFiles:

@@ -24,7 +24,6 @@ PAGE = {"navigate", "export", "report"}
 TARGET = {"target", *PAGE}
 DENOISE = {"denoise", "carpet", *TARGET}
 RUN = {"bold_reference", "bold_resample", "coregister", "confounds", "tedana", *DENOISE}
-SCALP = {"scalp", "beamf3", *TARGET}
 DEPENDS: dict[str, set[str]] = {
     "--dummy-scans 2": RUN,
     "--smoothing-fwhm-mm 6": DENOISE,
@@ -33,11 +32,11 @@ DEPENDS: dict[str, set[str]] = {
     "--method similarity": TARGET,
     "--bootstrap-draws 400": TARGET,
     "--max-depth-mm 28": TARGET,
-    "--beamf3-variant adjusted": SCALP,
+    "--beamf3-variant adjusted": {"beamf3", *PAGE},
     "--handle-angle-deg 30": PAGE,
     "--entry cortex": PAGE,
     "--navigator-form sform": {"export", "report"},
-    "--seed 7": {"anatomy", "normalise", *SCALP, *RUN} - {"bold_reference", "bold_resample"},
+    "--seed 7": {"anatomy", "normalise", "scalp", "beamf3", *RUN} - {"bold_reference", "bold_resample"},
     "--nprocs 2 --mem-mb 9000 --fmriprep-mem-mb 9000": set(),
 }
 """An option that differs from the finished run's, and the rules whose outputs depend on it."""

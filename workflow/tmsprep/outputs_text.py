@@ -77,7 +77,7 @@ DESCRIPTIONS = {
     "_desc-head_mask.nii.gz": "The filled head",
     "_desc-scalp.surf.gii": "The scalp as a closed surface",
     "_fiducials.tsv": "Nasion, inion and the points before the ears, as found or as given",
-    "_scalp.png": "A picture of the scalp with its fiducials",
+    "_scalp.png": "A picture of the scalp with its fiducials, tape lines and Beam F3",
     "_beamf3.json": "Tape lengths, Beam F3, its spread, and its mirror image F4",
     "_electrodes.tsv": "The 10-10 positions on this person's scalp",
     # tedana

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tmsprep.errors import InputError, ProcessingError
 from tmsprep.files import load_nifti, read_data, save_nifti, write_tsv
 from tmsprep.options import BeamF3Variant, CircumferencePlane
 from tmsprep.records import FIDUCIAL_NAMES, BeamF3Result, Fiducial, Point, Status, save_fiducials
-from tmsprep.scalp.beamf3 import implausible
+from tmsprep.scalp.beamf3 import TapeLengths, implausible
 from tmsprep.scalp.fiducials import CAUTION_SNAP_MM, combine, find_fiducials, read_fiducials, read_manual_fiducials
 from tmsprep.scalp.headmask import Head, find_head
 from tmsprep.scalp.measure import (
@@ -71,11 +72,8 @@ def reconstruct_scalp(
     out_head_mask: OutFile,
     out_scalp: OutFile,
     out_fiducials: OutFile,
-    out_picture: OutFile,
-    variant: BeamF3Variant = BeamF3Variant.WEB,
-    circumference_plane: CircumferencePlane = CircumferencePlane.FPZ_OZ,
 ) -> SidecarFields:
-    """Make the scalp surface of a head, find its fiducials, and draw both.
+    """Make the scalp surface of a head and find its fiducials.
 
     Parameters
     ----------
@@ -92,12 +90,6 @@ def reconstruct_scalp(
         Scalp surface, scanner RAS mm.
     out_fiducials
         TSV of the four fiducials, scanner RAS mm.
-    out_picture
-        PNG; shows the participant's face, with Beam F3 as the next two say.
-    variant
-        ``web``, or ``adjusted``: 3.5 mm farther from the vertex.
-    circumference_plane
-        Where the tape for the circumference lies.
     """
     image = _require_volume(t1w)
     data, affine = read_data(image), np.asarray(image.affine, dtype=np.float64)
@@ -109,7 +101,6 @@ def reconstruct_scalp(
     save_nifti(out_head_mask, head.mask, head.grid.affine_ras_mm, xform_code=_SCANNER_CODE)
     surface.save(out_scalp)
     save_fiducials(out_fiducials, fiducials)
-    _draw(out_picture, surface, fiducials, BeamF3Variant(variant), CircumferencePlane(circumference_plane))
     return {
         "out_head_mask": {"SpatialReference": t1w, "Type": "ROI", "HeadVolumeLitres": round(head.volume_litres, 3)}
         | {f"Face{key.capitalize()}Fraction": round(value, 4) for key, value in asdict(evidence).items()},
@@ -141,23 +132,6 @@ def _whole_head(
         return head, require_face(data, affine_ras_mm, mni_to_t1w_ras_mm)
     except InputError as error:
         raise InputError(error.what, where=t1w, expected=error.expected, action=error.action) from error
-
-
-def _draw(
-    path: Path, surface: Surface, fiducials: tuple[Fiducial, ...], variant: BeamF3Variant, plane: CircumferencePlane
-) -> None:
-    measured, beamf3, f3 = _measure_all(surface, {item.name: item for item in fiducials}, plane)
-    if variant is BeamF3Variant.ADJUSTED:
-        beamf3 = locate_on_scalp(surface, measured, beyond_mm=ADJUSTMENT_MM)
-    lengths = measured.lengths
-    notes = [
-        f"nasion to inion {lengths.nasion_inion_mm:.0f} mm",
-        f"ear to ear {lengths.tragus_tragus_mm:.0f} mm",
-        f"circumference {lengths.circumference_mm:.0f} mm",
-        f"Beam F3: X {beamf3.distances.x_mm:.0f} mm, Y {beamf3.distances.y_mm:.0f} mm",
-        *(f"CHECK {item.name}" for item in fiducials if item.status is not Status.OK),
-    ]
-    draw_scalp(path, surface, measured=measured, beamf3=beamf3, f3_ras_mm=f3, notes=notes)
 
 
 def _measure_all(
@@ -195,6 +169,7 @@ def locate_beamf3(
     fiducials: InFile,
     out_result: OutFile,
     out_electrodes: OutFile | None = None,
+    out_picture: OutFile | None = None,
     tape: InFile | None = None,
     participant: str = "",
     variant: BeamF3Variant = BeamF3Variant.WEB,
@@ -213,6 +188,8 @@ def locate_beamf3(
         JSON: lengths, X, Y, positions, status and reasons.
     out_electrodes
         TSV: the 10-10 positions, scanner RAS mm.
+    out_picture
+        PNG of the scalp with all of it; shows the participant's face.
     tape
         ``participants.tsv`` or ``phenotype/beamf3.tsv`` that may hold tape measurements.
     participant
@@ -263,7 +240,21 @@ def locate_beamf3(
             out_electrodes,
             pd.DataFrame([(name, *place) for name, place in places.items()], columns=pd.Index(["name", *"xyz"])),
         )
+    if out_picture is not None:
+        notes = _notes(lengths, beamf3, chosen)
+        draw_scalp(out_picture, surface, measured=measured, beamf3=beamf3, f3_ras_mm=f3, notes=notes)
     return {"out_electrodes": _electrode_fields()}
+
+
+def _notes(lengths: TapeLengths, beamf3: BeamF3Location, fiducials: Mapping[str, Fiducial]) -> list[str]:
+    """Return what stands below the picture."""
+    return [
+        f"nasion to inion {lengths.nasion_inion_mm:.0f} mm",
+        f"ear to ear {lengths.tragus_tragus_mm:.0f} mm",
+        f"circumference {lengths.circumference_mm:.0f} mm",
+        f"Beam F3: X {beamf3.distances.x_mm:.0f} mm, Y {beamf3.distances.y_mm:.0f} mm",
+        *(f"CHECK {name}" for name in FIDUCIAL_NAMES if fiducials[name].status is not Status.OK),
+    ]
 
 
 def _electrode_fields() -> dict[str, object]:
