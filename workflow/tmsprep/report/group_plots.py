@@ -22,6 +22,8 @@ _FEW = 8
 """So few values are drawn one by one; of more the distribution."""
 _MANY = 1000
 """More signs than these are pixels of a picture inside the SVG: a browser takes long over so many shapes."""
+_CROWD = 150
+"""Of more places of one site the signs are smaller: a crowd still shows where it is dense."""
 _SETTINGS: Any = SETTINGS | {"savefig.dpi": 200}  # of those pixels
 
 
@@ -38,6 +40,11 @@ def site_sign(index: int) -> tuple[str, str]:
 def _site_colour(index: int) -> str:
     """With each round through the shapes the colours move on by one."""
     return SITE_COLOURS[(index + index // len(SITE_SHAPES)) % len(SITE_COLOURS)]
+
+
+def crowd_share(count: int) -> float:
+    """Return how much of its usual area a sign has, one of so many of its site."""
+    return min(1.0, max(0.04, _CROWD / max(count, 1)))
 
 
 def _as_pixels(count: int) -> bool:
@@ -73,8 +80,14 @@ def _strip(axes: Any, values: Sequence[float], level: float, style: tuple[str, s
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
     axes.fill_between([low, high], level - 0.36, level + 0.36, color=OUTLINE, alpha=0.28, linewidth=0)
     offset = 0.24 * np.sin(2.4 * np.arange(len(values)))
-    looks: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.1, "rasterized": pixels}
-    axes.scatter(values, level + offset, marker=shape, s=18, **looks)
+    share = crowd_share(len(values))
+    looks: dict[str, Any] = {
+        "facecolors": "none",
+        "edgecolors": colour,
+        "linewidths": 1.1 * share**0.5,
+        "rasterized": pixels,
+    }
+    axes.scatter(values, level + offset, marker=shape, s=18 * share, **looks)
     axes.plot([middle] * 2, [level - 0.38, level + 0.38], color=INK, linewidth=1.8)
 
 
@@ -160,8 +173,9 @@ def reliability_plot(panels: Sequence[Panel], name: str) -> str:
                 if pairs:
                     shape, colour = site_style(index)
                     x, y = zip(*pairs, strict=True)
+                    share = crowd_share(len(pairs))
                     looks: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "rasterized": pixels}
-                    axes.scatter(x, y, marker=shape, s=24, linewidths=1.2, **looks)
+                    axes.scatter(x, y, marker=shape, s=24 * share, linewidths=1.2 * share**0.5, **looks)
             if panel.reference_mm is not None:
                 axes.axhline(panel.reference_mm, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
             axes.set_xlim(left=0)
@@ -228,11 +242,18 @@ def _arrows(axes: Any, ends: NDArray[np.float64], style: tuple[str, str], *, pix
 
     shape, colour = style
     starts, targets = ends[:, 0].T, ends[:, 1].T
-    line: dict[str, Any] = {"colors": OUTLINE, "alpha": 0.8, "linewidths": 0.8, "capstyle": "projecting", "zorder": 1}
+    share = crowd_share(len(ends))
+    line: dict[str, Any] = {
+        "colors": OUTLINE,
+        "alpha": 0.8 * share,
+        "linewidths": 0.8,
+        "capstyle": "projecting",
+        "zorder": 1,
+    }
     axes.add_collection(LineCollection(list(ends), rasterized=pixels, **line))
-    hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.1}
-    axes.scatter(*starts, marker=shape, s=20, zorder=2, rasterized=pixels, **hollow)
-    axes.scatter(*targets, marker=shape, s=24, zorder=3, rasterized=pixels, color=colour, linewidths=0)
+    hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.1 * share**0.5}
+    axes.scatter(*starts, marker=shape, s=20 * share, zorder=2, rasterized=pixels, **hollow)
+    axes.scatter(*targets, marker=shape, s=24 * share, zorder=3, rasterized=pixels, color=colour, linewidths=0)
 
 
 def glass_brain(targets: Sequence[Sequence[Point]], beams: Sequence[Sequence[Point]], label: str, name: str) -> str:
@@ -278,6 +299,6 @@ def _mark(display: Any, points: Sequence[Point], style: tuple[str, str], *, fill
     looks: dict[str, Any] = {"marker_color": colour, "edgecolors": "none"} if filled else {
         "marker_color": "none", "edgecolors": colour, "linewidths": 1.0,
     }  # fmt: skip
-    display.add_markers(
-        np.asarray(points, dtype=np.float64), marker_size=13, marker=shape, alpha=0.85, rasterized=pixels, **looks
-    )
+    size = 13 * crowd_share(len(points))
+    places = np.asarray(points, dtype=np.float64)
+    display.add_markers(places, marker_size=size, marker=shape, alpha=0.85, rasterized=pixels, **looks)

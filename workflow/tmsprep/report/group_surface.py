@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from tmsprep import templates
 from tmsprep.records import Point
-from tmsprep.report.group_plots import site_style
+from tmsprep.report.group_plots import crowd_share, site_style
 from tmsprep.report.pictures import Picture, jpeg_uri
 from tmsprep.spaces import Array, apply_affine
 
@@ -227,7 +227,9 @@ def _picture(sheet: Sheet, targets: Sequence[Sequence[Point]], beams: Sequence[S
 def _mark(axes: Any, pixels: Array, site: int, *, size: float, filled: bool) -> None:
     shape, colour = site_style(site)
     face, edge, line = (colour, "white", 0.7) if filled else ("white", colour, 1.6)
-    axes.scatter(*pixels.T, marker=shape, s=size, facecolors=face, edgecolors=edge, linewidths=line)
+    share = crowd_share(len(pixels))
+    looks: dict[str, Any] = {"facecolors": face, "edgecolors": edge, "linewidths": line * share**0.5}
+    axes.scatter(*pixels.T, marker=shape, s=size * share, **looks)
 
 
 def _scale_bar(axes: Any, sheet: Sheet) -> None:
