@@ -32,9 +32,11 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
     [ -f /etc/munge/munge.key ] || mungekey
     chown munge /run/munge /etc/munge/munge.key
-    pgrep -x munged >/dev/null || su -s /bin/sh munge -c munged
-    slurmctld
-    slurmd
+    # of their own output, or whoever reads this script's waits for the daemons to end; they end with it
+    trap 'pkill -x "slurmd|slurmctld|munged" || true' EXIT
+    pgrep -x munged >/dev/null || su -s /bin/sh munge -c munged </dev/null >/dev/null 2>&1
+    slurmctld </dev/null >/dev/null 2>&1
+    slurmd </dev/null >/dev/null 2>&1
     for _ in $(seq 30); do
         [ "$(sinfo --noheader --format %T)" = idle ] && break
         sleep 1

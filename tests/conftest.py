@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.whole import KEPT, Finished, whole_run
 from tmsprep.stages import pin_threads
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,3 +59,9 @@ def layouts(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     with tarfile.open(shared_data / "layouts" / "bids_layouts.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The tiny dataset, on one core."""
+    return whole_run(Path(os.environ.get(KEPT) or tmp_path_factory.mktemp("run")))

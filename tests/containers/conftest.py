@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from tests.containers import charliecloud
 from tests.containers.base_image import make_base
 from tests.containers.machine import REQUIRE, WANTED, need, wanted
 from tests.containers.podman import Podman, make_podman
+from tests.whole import Finished
+from tmsprep.files import sha256
 from tmsprep.images import load_images
 
 CONTAINERFILE = ROOT / "containers" / "Containerfile"
@@ -49,7 +53,19 @@ def charliecloud_image(podman: Podman, own_image: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fmriprep_image(podman: Podman, own_image: str) -> str:
+def computed(whole: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the builtin engine computed for the participant, and the checksums of the scans that it read."""
+    folder = tmp_path_factory.mktemp("computed")
+    shutil.copytree(whole.output_dir / "tmsprep-builtin" / "sub-01", folder / "sub-01")
+    scans = sorted((whole.bids_dir / "sub-01").rglob("*.nii.gz"))
+    digests = {path.relative_to(whole.bids_dir).as_posix(): sha256(path) for path in scans}
+    (folder / "scans.json").write_text(json.dumps(digests), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fmriprep_image(podman: Podman, own_image: str, computed: Path) -> str:
     """The stand-in, under the name of the pinned fMRIPrep."""
     assert own_image == "tmsprep:tests"  # the stand-in's Containerfile copies from it
-    return podman.build(STAND_IN / "Containerfile", load_images()["fmriprep"].tagged, context=STAND_IN)
+    podman.build(STAND_IN / "Containerfile", "stand-in:tests", context=STAND_IN)
+    return podman.build(STAND_IN / "Computed.Containerfile", load_images()["fmriprep"].tagged, context=computed)

@@ -22,11 +22,11 @@ from typing import Any
 
 import pytest
 
+from tests import whole as builtin_run
 from tests.conftest import ROOT
 from tests.containers.charliecloud import to_folder
 from tests.containers.machine import need
 from tests.containers.podman import Podman
-from tests.tiny import make_tiny
 from tests.workflow.conftest import copy_participant
 from tmsprep.images import load_images
 from tmsprep.provenance.lineage import Lineage
@@ -57,9 +57,10 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset(whole: builtin_run.Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny dataset with a second participant, for whom fMRIPrep fails."""
-    bids_dir = make_tiny(tmp_path_factory.mktemp("engine") / "bids")
+    bids_dir = tmp_path_factory.mktemp("engine") / "bids"
+    shutil.copytree(whole.bids_dir, bids_dir)
     copy_participant(bids_dir, "01", "crash")
     return bids_dir
 
@@ -94,13 +95,9 @@ def runs(
     def run(runtime: str) -> Finished:
         out = tmp_path_factory.mktemp(runtime) / "out folder"
         words: list[object] = [dataset, out, "participant", "group", "--circuit", "example", "--nprocs", 2]
-        words += ["--skip-bids-validation"]
-        if runtime == "builtin":
-            words += ["--preproc", "builtin", "--participant-label", "01"]
-        else:
-            words += ["--preproc", "fmriprep", "--container-runtime", runtime, "--fs-license-file", licence]
-            words += ["--fmriprep-options", "--fd-spike-threshold 0.4"]
-            words += ["--surfaces"] if runtime == "podman" else []
+        words += ["--skip-bids-validation", "--preproc", "fmriprep", "--container-runtime", runtime]
+        words += ["--fs-license-file", licence, "--fmriprep-options", "--fd-spike-threshold 0.4"]
+        words += ["--surfaces"] if runtime == "podman" else []
         if runtime == "charliecloud":
             need("ch-run")
             words += ["--fmriprep-image", to_folder(podman, fmriprep_image)]
@@ -111,11 +108,11 @@ def runs(
 
 
 @pytest.mark.parametrize("runtime", ENGINES)
-def test_the_target_is_the_builtin_runs(runs: Callable[[str], Finished], runtime: str) -> None:
-    finished, builtin = runs(runtime), runs("builtin")
-    assert builtin.status == 0, builtin.text[-3000:]
+def test_the_target_is_the_builtin_runs(runs: Callable[[str], Finished], runtime: str, whole: builtin_run.Finished) -> None:
+    finished = runs(runtime)
+    assert whole.status == 0, whole.text[-3000:]
     for pattern in ("*_markers.tsv", "*_statmap.nii.gz", "*_desc-denoised_bold.nii.gz"):
-        one = sorted((builtin.out / "tmsprep").glob(f"sub-01/**/{pattern}"))
+        one = sorted(whole.tmsprep.glob(f"sub-01/**/{pattern}"))
         two = sorted((finished.out / "tmsprep").glob(f"sub-01/**/{pattern}"))
         assert one, pattern
         assert [path.name for path in one] == [path.name for path in two], finished.text[-3000:]

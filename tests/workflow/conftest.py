@@ -6,10 +6,7 @@ import gzip
 import json
 import shutil
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -17,48 +14,13 @@ import numpy as np
 import pytest
 
 from tests.data.cases import CANARY, TOUCH
-from tests.tiny import make_tiny
-
-MINUTES = 12
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A run that has ended."""
-
-    bids_dir: Path
-    output_dir: Path
-    status: int
-    text: str
-
-    @property
-    def tmsprep(self) -> Path:
-        return self.output_dir / "tmsprep"
-
-
-def run_tmsprep(*words: object) -> subprocess.CompletedProcess[str]:
-    """Run the program as a user does."""
-    command = [str(Path(sys.executable).with_name("tmsprep")), *map(str, words)]
-    return subprocess.run(
-        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=MINUTES * 60
-    )
-
-
-def finished(bids_dir: Path, output_dir: Path, *words: object) -> Finished:
-    result = run_tmsprep(bids_dir, output_dir, "participant", "group", "--circuit", "example", *words)
-    return Finished(bids_dir, output_dir, result.returncode, result.stdout)
+from tests.whole import Finished, finished
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny(whole: Finished) -> Path:
     """A dataset with one participant, three echoes and a known target."""
-    return make_tiny(tmp_path_factory.mktemp("tiny") / "bids")
-
-
-@pytest.fixture(scope="session")
-def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The tiny dataset, on one core."""
-    return finished(tiny, tmp_path_factory.mktemp("whole") / "out", "--nprocs", 1)
+    return whole.bids_dir
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.workflow.conftest import run_tmsprep
+from tests.whole import run_tmsprep
 from tmsprep.app import split_words
 from tmsprep.errors import ConfigurationError
 from tmsprep.options import Options, from_mapping, to_mapping

@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.workflow.conftest import Finished, run_tmsprep
+from tests.whole import Finished, run_tmsprep
 from tmsprep import DISCLAIMER
 from tmsprep.files import sha256
 from tmsprep.provenance.compare import compare

@@ -10,7 +10,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.inputs.made_dataset import Dataset
-from tests.workflow.conftest import run_tmsprep
+from tests.whole import run_tmsprep
 from tmsprep.errors import ConfigurationError
 from tmsprep.profiles import executor_of, find_profile
 from tmsprep.slurm import job_prefix

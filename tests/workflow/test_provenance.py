@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.provenance.bidsprov_schema import SCHEMAS
-from tests.workflow.conftest import Finished, run_tmsprep
+from tests.whole import Finished, run_tmsprep
 from tmsprep.files import sha256
 from tmsprep.provenance.compare import compare
 from tmsprep.provenance.verify import verify

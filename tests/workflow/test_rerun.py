@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Finished, copy_participant, run_tmsprep
+from tests.whole import Finished, run_tmsprep
+from tests.workflow.conftest import copy_participant
 
 pytestmark = pytest.mark.slow
 

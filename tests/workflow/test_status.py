@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.workflow.conftest import DAMAGES, Finished
+from tests.whole import Finished
+from tests.workflow.conftest import DAMAGES
 from tmsprep import runlock
 from tmsprep.commands import run_subcommand
 from tmsprep.status.causes import Ending, likely_cause

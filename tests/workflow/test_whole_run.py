@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import DAMAGES, Finished, finished
+from tests.whole import Finished, as_fmriprep_outputs, finished
+from tests.workflow.conftest import DAMAGES
 
 pytestmark = pytest.mark.slow
 
@@ -93,12 +93,7 @@ def test_a_second_run_does_nothing(whole: Finished) -> None:
 
 def test_fmriprep_outputs_that_exist_give_the_same_target(whole: Finished, tmp_path: Path) -> None:
     """The engine's own output under fMRIPrep's names, as if fMRIPrep had written it."""
-    existing = tmp_path / "fmriprep"
-    shutil.copytree(whole.output_dir / "tmsprep-builtin", existing)
-    description = existing / "dataset_description.json"
-    content = json.loads(description.read_text())
-    content["GeneratedBy"] = [{"Name": "fMRIPrep", "Version": "25.2.7"}]
-    description.write_text(json.dumps(content))
+    existing = as_fmriprep_outputs(whole, tmp_path / "fmriprep")
     run = finished(whole.bids_dir, tmp_path / "out", "--nprocs", 2, "--derivatives", f"fmriprep={existing}")
     assert run.status == 0, run.text[-3000:]
     assert not (run.output_dir / "tmsprep-builtin").exists()
