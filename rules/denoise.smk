@@ -18,6 +18,8 @@ rule tedana:
         echo_sidecar=lambda wildcards: [path.replace(".nii.gz", ".json") for path in STUDY.echoes(wildcards.run)],
         mask=func(Functional.BRAIN_MASK),
         confounds=func(Functional.CONFOUNDS),
+        # where fMRIPrep's outputs exist nothing else comes first, and what is written before has no provenance
+        described=ancient(DESCRIPTIONS),
     output:
         denoised=f"{TED_FUNC}_desc-denoised_bold.nii.gz",
         optcom=f"{TED_FUNC}_desc-optcom_bold.nii.gz",

@@ -103,6 +103,7 @@ def test_fmriprep_outputs_that_exist_give_the_same_target(whole: Finished, tmp_p
     chain = json.loads((run.tmsprep / "dataset_description.json").read_text())["GeneratedBy"]
     assert [item["Name"] for item in chain] == ["tmsprep", "tedana", "fMRIPrep"]
     assert "preprocessed by fMRIPrep 25.2.7" in (run.tmsprep / "plan.tsv").read_text()
+    assert verify(run.output_dir).problems == ()
 
 
 # Broken participants beside the good one
