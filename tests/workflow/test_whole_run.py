@@ -14,6 +14,7 @@ import pytest
 
 from tests.whole import Finished, as_fmriprep_outputs, finished
 from tests.workflow.conftest import DAMAGES
+from tmsprep.provenance.verify import verify
 
 pytestmark = pytest.mark.slow
 
