@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.conftest import ROOT
 from tests.whole import Finished, as_fmriprep_outputs, finished
 from tests.workflow.conftest import DAMAGES
 from tmsprep.provenance.verify import verify
@@ -105,6 +107,36 @@ def test_fmriprep_outputs_that_exist_give_the_same_target(whole: Finished, tmp_p
     assert [item["Name"] for item in chain] == ["tmsprep", "tedana", "fMRIPrep"]
     assert "preprocessed by fMRIPrep 25.2.7" in (run.tmsprep / "plan.tsv").read_text()
     assert verify(run.output_dir).problems == ()
+    all_jobs_wait_for_descriptions(run)
+
+
+def all_jobs_wait_for_descriptions(run: Finished) -> None:
+    """Fail if a job may write into a dataset that is not described yet: its outputs would have no provenance."""
+    work = run.output_dir / "work"
+    words = ["--snakefile", ROOT / "Snakefile", "--configfile", work / "options.yaml", "--directory", work, "--cores", 1]
+    command = [sys.executable, "-m", "tmsprep.run_snakemake", "participants", "group", *words, "--forceall", "--dag"]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, timeout=120)
+    jobs = dict(re.findall(r'(\d+)\[label = "((?:describe\\ndataset: )?[\w-]+)', result.stdout))
+    before: dict[str, set[str]] = {job: set() for job in jobs}
+    for first, second in re.findall(r"(\d+) -> (\d+)", result.stdout):
+        before[second].add(first)
+
+    def described(job: str) -> set[str]:
+        own = {jobs[job].partition("dataset: ")[2]} - {""}
+        return own.union(*(described(other) for other in before[job]))
+
+    found = {name: described(job) for job, name in jobs.items()}
+    assert {"target", "tedana", "scalp", "report"} <= set(found)
+    assert {name for name, datasets in found.items() if "tmsprep" not in datasets} <= {
+        "describe\\ndataset: tedana",
+        "describe\\ndataset: tmsprep-builtin",
+        "group_arguments",
+    }
+    assert found["tedana"] >= {"tedana", "tmsprep"}
+
+
+def test_every_job_waits_for_the_descriptions(whole: Finished) -> None:
+    all_jobs_wait_for_descriptions(whole)
 
 
 # Broken participants beside the good one
