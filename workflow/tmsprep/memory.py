@@ -43,7 +43,7 @@ LAWS: dict[str, Law] = {
     "anatomy": Law(432, t1w=11.7),
     "normalise": Law(607, t1w=3.53),
     "scalp": Law(445, t1w=1.05),
-    "beamf3": Law(358),
+    "beamf3": Law(434),
     "bold-reference": Law(140, run=1.45),
     "coregister": Law(314, t1w=2.69),
     "bold-resample": Law(83, run=1.5),
