@@ -23,7 +23,8 @@ from tmsprep.provenance.verify import verify
 @pytest.fixture
 def copy(whole: Finished, tmp_path: Path) -> Path:
     """The outputs of a whole run at a place of their own; the raw data stay where they are."""
-    return Path(shutil.copytree(whole.output_dir, tmp_path / "out", symlinks=True))
+    (tmp_path / "tiny").symlink_to(whole.bids_dir.parent)  # where the outputs' own link to the raw data leads from here
+    return Path(shutil.copytree(whole.output_dir, tmp_path / "whole" / "out", symlinks=True))
 
 
 def problems(folder: Path, raw: Path) -> list[str]:
