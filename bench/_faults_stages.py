@@ -101,10 +101,10 @@ def _environment(home: Path) -> dict[str, str]:
     return kept | {DATASET_VARIABLE: str(home / "live" / "out" / "tmsprep"), "TMPDIR": str(home / "tmp")}
 
 
-def prepare(lineage: Lineage, step: Step, raw: Path, home: Path) -> Bench:
+def prepare(lineage: Lineage, step: Step, home: Path) -> Bench:
     """Make the scratch copy of a recorded run, and run it once undisturbed."""
     live = home / "live"
-    scratch = Scratch(lineage, live, raw, [], [step])
+    scratch = Scratch(lineage, live, [], [step])
     scratch.describe()
     words = [*PROGRAM, *scratch.words(step)[1:]]
     scratch.provide()
@@ -309,7 +309,6 @@ def plan_kills(seconds: Mapping[str, float], total: int, least: int) -> dict[str
 
 def run_all(
     lineage: Lineage,
-    raw: Path,
     home: Path,
     *,
     kills: int,
@@ -324,8 +323,6 @@ def run_all(
     ----------
     lineage
         Of a finished output.
-    raw
-        The dataset.
     home
         Where to work.
     kills
@@ -342,7 +339,7 @@ def run_all(
     total, began = Tally(), time.monotonic()
     steps = _one_of_each(step for step in lineage.steps if stages is None or step.stage in stages)
     with ThreadPoolExecutor(workers) as pool:
-        made = [pool.submit(prepare, lineage, step, raw, home / name) for name, step in steps.items()]
+        made = [pool.submit(prepare, lineage, step, home / name) for name, step in steps.items()]
         benches = [item.result() for item in made]
         counts = plan_kills({bench.name: bench.seconds for bench in benches}, kills, least)
         jobs = [

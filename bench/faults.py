@@ -85,9 +85,7 @@ def _disturb_commands(
     home = flow.home / "commands"
     shutil.rmtree(home, ignore_errors=True)
     lineage = Lineage(flow.undisturbed)
-    return stage_faults.run_all(
-        lineage, flow.bids, home, kills=kills, least=least, faults=faults, stages=stages, workers=workers
-    )
+    return stage_faults.run_all(lineage, home, kills=kills, least=least, faults=faults, stages=stages, workers=workers)
 
 
 def _mounting(home: Path) -> dict[str, tuple[stage_faults.Fault, ...]]:

@@ -7,6 +7,8 @@ import fcntl
 import os
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import nibabel as nib
@@ -129,7 +131,8 @@ def test_temporary_folders_of_killed_processes_are_removed(tmp_path: Path, monke
     for name in ("tmsprep-stage-dead", "tmsprep-stage-alive", ".tmsprep-new-stage-begun", "others"):
         (tmp_path / name).mkdir()
         (tmp_path / name / ".lock").touch()
-    (tmp_path / "tmsprep-stage-torn").mkdir()
+    for name in ("tmsprep-stage-torn", ".tmsprep-new-stage-bare"):
+        (tmp_path / name).mkdir()
     with (tmp_path / "tmsprep-stage-alive" / ".lock").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with own_temporary_folder() as folder:
@@ -138,7 +141,27 @@ def test_temporary_folders_of_killed_processes_are_removed(tmp_path: Path, monke
                 assert folder.exists()
     assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"tmsprep-stage-alive", ".tmsprep-new-stage-begun", "others"}
+    assert left == {"tmsprep-stage-alive", "others"}
+
+
+def _use_a_temporary_folder(rounds: int) -> str:
+    for _ in range(rounds):
+        with own_temporary_folder() as folder:
+            (folder / "file").write_text(str(os.getpid()), encoding="utf-8")
+            time.sleep(0.001)
+            if (folder / "file").read_text(encoding="utf-8") != str(os.getpid()):
+                return "another process's file"
+    return ""
+
+
+def test_processes_that_begin_together_remove_no_folder_of_a_living_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
+        assert list(pool.map(_use_a_temporary_folder, [150] * 8)) == [""] * 8
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

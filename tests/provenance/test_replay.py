@@ -25,7 +25,7 @@ def words_of(output: Path, tmp_path: Path, *words: str) -> list[str]:
     add_record(output / "tmsprep", "plan", 40, {PLAN: "{}"}, TABLE, words)
     lineage = Lineage(output)
     step = next(step for step in lineage.steps if step.stage == "plan")
-    return Scratch(lineage, tmp_path / "scratch", None, [], [step]).words(step)
+    return Scratch(lineage, tmp_path / "scratch", [], [step]).words(step)
 
 
 def test_uris_become_places_in_the_scratch_folder(output: Path, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_another_program_is_refused(output: Path, tmp_path: Path) -> None:
         lineage = Lineage(output)
         step = next(step for step in lineage.steps if step.stage == "plan")
         with pytest.raises(InputError):
-            Scratch(lineage, tmp_path / "scratch", None, [], [step]).words(step)
+            Scratch(lineage, tmp_path / "scratch", [], [step]).words(step)
 
 
 def test_what_is_missing_or_changed_is_named_all_at_once(output: Path, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_what_is_missing_or_changed_is_named_all_at_once(output: Path, tmp_path:
     steps = choose(lineage, "sub-01", "target")
     (output / "tmsprep-builtin/sub-01/anat/sub-01_T1w.nii.gz").write_text("other", encoding="utf-8")
     with pytest.raises(InputError) as caught:
-        Scratch(lineage, tmp_path / "scratch", None, [], steps).provide()
+        Scratch(lineage, tmp_path / "scratch", [], steps).provide()
     assert "sub-01_T1w.nii.gz is not what stage target read" in str(caught.value)
     assert "sub-01_note.json is not there" in str(caught.value)
     assert "--file" in str(caught.value)
@@ -82,7 +82,7 @@ def test_a_file_known_by_its_checksum_can_be_given_under_any_name(output: Path, 
     note = tmp_path / "any name.json"
     note.write_text("note sub-01", encoding="utf-8")
     lineage = Lineage(output)
-    scratch = Scratch(lineage, tmp_path / "scratch", None, [note], choose(lineage, "sub-01", "target"))
+    scratch = Scratch(lineage, tmp_path / "scratch", [note], choose(lineage, "sub-01", "target"))
     scratch.provide()
     copies = [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]
     assert {path.name for path in copies} == {"sub-01_T1w.nii.gz", "sub-01_note.json"}
@@ -92,7 +92,7 @@ def test_a_file_known_by_its_checksum_can_be_given_under_any_name(output: Path, 
 def test_the_derivatives_are_only_read(output: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     lineage = Lineage(output)
-    scratch = Scratch(lineage, tmp_path / "scratch", None, [], choose(lineage, "sub-02", None))
+    scratch = Scratch(lineage, tmp_path / "scratch", [], choose(lineage, "sub-02", None))
     scratch.describe()
     with pytest.raises(InputError):
         scratch.provide()  # the raw dataset is not there
@@ -121,7 +121,7 @@ def test_files_of_one_name_from_outside_are_told_apart(output: Path, tmp_path: P
     path.write_text(json.dumps(content), encoding="utf-8")
     lineage = Lineage(output)
     steps = choose(lineage, "sub-01", "merge-sidecars")
-    scratch = Scratch(lineage, tmp_path / "scratch", None, files, steps)
+    scratch = Scratch(lineage, tmp_path / "scratch", files, steps)
     scratch.provide()
     words = scratch.words(steps[0])
     assert [Path(word).read_text(encoding="utf-8") for word in words[4:6]] == ["a", "b"]

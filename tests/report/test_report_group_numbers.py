@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tmsprep.records import Point, Status
 from tmsprep.report.group_members import Member
 from tmsprep.report.group_numbers import Direction, SiteTest, Spread, distances, holm, trend
-from tmsprep.report.group_plots import site_sign
+from tmsprep.report.group_plots import crowd_share, site_sign
 
 
 def member(name: str, site: str = "A", target: Point | None = None, beam: Point | None = None) -> Member:
@@ -87,3 +89,15 @@ def test_no_two_of_many_sites_share_a_sign() -> None:
     signs = [site_sign(index) for index in range(36)]
     assert len(set(signs)) == len(signs)
     assert len({shape for shape, _ in signs[:6]}) == 6, "told apart without colour, as long as shapes are left"
+
+
+@given(st.integers(0, 20_000), st.integers(0, 20_000))
+def test_signs_of_a_larger_site_are_no_larger_and_cover_no_less(count: int, other: int) -> None:
+    few, many = sorted((count, other))
+    assert 0 < crowd_share(many) <= crowd_share(few) <= 1
+    assert few * crowd_share(few) <= many * crowd_share(many) + 1e-9
+
+
+def test_signs_of_a_usual_site_have_their_full_size() -> None:
+    assert crowd_share(40) == 1
+    assert crowd_share(2500) < 0.1

@@ -22,12 +22,11 @@ from tmsprep.provenance.verify import verify
 
 @pytest.fixture
 def copy(whole: Finished, tmp_path: Path) -> Path:
-    """The outputs of a whole run at a place of their own; the raw data stay where they are."""
-    (tmp_path / "tiny").symlink_to(whole.bids_dir.parent)  # where the outputs' own link to the raw data leads from here
-    return Path(shutil.copytree(whole.output_dir, tmp_path / "whole" / "out", symlinks=True))
+    """The outputs of a whole run, moved to where their own link to the raw data leads nowhere."""
+    return Path(shutil.copytree(whole.output_dir, tmp_path / "moved" / "out", symlinks=True))
 
 
-def problems(folder: Path, raw: Path) -> list[str]:
+def problems(folder: Path, raw: Path | None) -> list[str]:
     return [str(item) for item in verify(folder, raw).problems]
 
 
@@ -85,6 +84,13 @@ def test_what_was_changed_is_named_and_nothing_else(
     assert found
     assert all(item.startswith(name) for item in found)
     assert any(words in item for item in found)
+
+
+def test_outputs_without_their_raw_data_lack_nothing_else(copy: Path, tiny: Path) -> None:
+    assert problems(copy, tiny) == []
+    found = problems(copy, None)
+    assert any("_T1w.nii.gz" in item for item in found)
+    assert all("is not there; stage" in item and "read it" in item for item in found)
 
 
 def test_a_swapped_raw_scan_is_named(copy: Path, tiny: Path, tmp_path: Path) -> None:

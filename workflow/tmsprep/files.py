@@ -14,13 +14,12 @@ import os
 import re
 import shutil
 import tempfile
-import time
 import warnings
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -47,8 +46,6 @@ _UNREADABLE = (
 _TWIN = re.compile(r"\.tmp-\d+-(?P<name>.+)", re.DOTALL)
 _SCRATCH, _SCRATCH_TO_BE = "tmsprep-stage-", ".tmsprep-new-stage-"
 _SCRATCH_LOCK = ".lock"
-_SCRATCH_MADE_S = 60.0
-"""Longer than it takes to lock a new folder for temporary files."""
 _FULL_BYTES = 1 << 16
 _AGAIN = "run the same command again: it goes on where it stopped"
 _DISK_ERRORS = {
@@ -150,12 +147,9 @@ def own_temporary_folder() -> Generator[Path]:
 
     A lock of the operating system tells which are in use: it ends with its process, however that ends.
     """
-    home = Path(tempfile.gettempdir())
-    _remove_dead_scratch(home)
-    made = Path(tempfile.mkdtemp(prefix=_SCRATCH_TO_BE))
-    with (made / _SCRATCH_LOCK).open("w", encoding="utf-8") as lock:
-        _try_lock(lock.fileno())
-        folder = made.rename(made.with_name(made.name.replace(_SCRATCH_TO_BE, _SCRATCH, 1)))  # locked from the first
+    _remove_dead_scratch(Path(tempfile.gettempdir()))
+    folder, lock = _new_scratch()
+    with lock:
         before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
         tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
         try:
@@ -167,27 +161,52 @@ def own_temporary_folder() -> Generator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _new_scratch() -> tuple[Path, IO[bytes]]:
+    """Make a folder that bears its final name from the moment when it is locked; return it with the lock."""
+    while True:
+        made = Path(tempfile.mkdtemp(prefix=_SCRATCH_TO_BE))
+        # gone or held: another process, which removes what dead ones left, was faster
+        with suppress(FileNotFoundError, BlockingIOError), ExitStack() as undo:
+            lock = undo.enter_context((made / _SCRATCH_LOCK).open("wb"))
+            _lock(lock)
+            folder = made.rename(made.with_name(made.name.replace(_SCRATCH_TO_BE, _SCRATCH, 1)))
+            undo.pop_all()
+            return folder, lock
+
+
 def _remove_dead_scratch(home: Path) -> None:
-    for prefix, least_s in ((_SCRATCH, 0.0), (_SCRATCH_TO_BE, _SCRATCH_MADE_S)):
+    """Remove what no living process holds; one that is about to lock its folder makes another."""
+    for prefix in (_SCRATCH_TO_BE, _SCRATCH):
         for folder in home.glob(f"{prefix}*"):
             with suppress(OSError):
-                state = folder.stat()
-                if state.st_uid == os.geteuid() and time.time() - state.st_mtime >= least_s and _is_unlocked(folder):
-                    shutil.rmtree(folder, ignore_errors=True)
+                if folder.stat().st_uid == os.geteuid():
+                    _remove_unless_locked(folder)
 
 
-def _is_unlocked(folder: Path) -> bool:
+def _remove_unless_locked(folder: Path) -> None:
     try:
-        with (folder / _SCRATCH_LOCK).open("rb") as stream:
-            return _try_lock(stream.fileno())
-    except FileNotFoundError:  # half removed
-        return True
+        with (folder / _SCRATCH_LOCK).open("rb") as lock:
+            if _lock(lock):  # held until the folder is gone
+                shutil.rmtree(folder, ignore_errors=True)
+    except FileNotFoundError:
+        if folder.name.startswith(_SCRATCH_TO_BE):
+            folder.rmdir()  # not if the lock was made meanwhile
+        else:  # half removed
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _try_lock(descriptor: int) -> bool:
-    """Take the lock of a file, if it is free and the file system has such locks."""
+def _lock(stream: IO[bytes]) -> bool:
+    """Take the lock of a file; return False if the file system has no such locks.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process holds it.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
     except OSError:
         return False
     return True

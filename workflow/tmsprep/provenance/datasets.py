@@ -18,6 +18,8 @@ from tmsprep.provenance.record_schema import ACTIVITY, check, check_links
 DESCRIPTION = "dataset_description.json"
 NAMES = ("tmsprep", "tedana", "tmsprep-builtin")
 """Folders of this program's datasets."""
+RAW = "raw"
+"""Link to the raw dataset."""
 _NOT_OUTPUTS = ("prov", "logs", "benchmarks")
 _FREESURFER = ("sourcedata", "freesurfer")
 """FreeSurfer's folder in fMRIPrep's dataset, which FreeSurfer and fMRIPrep look after."""
@@ -69,23 +71,24 @@ class Dataset:
     """Its folder, without links."""
     name: str
     """As the folder is called in the output folder."""
+    raw: Path | None = None
+    """Takes the place of the link ``raw``: where the raw dataset has moved to."""
 
     @cached_property
     def links(self) -> dict[str, Path]:
         """Where the datasets are that its URIs name, by prefix."""
         description = self.root / DESCRIPTION
         links = check_links(read_json(description), description)
-        return {name: (self.root / target.removeprefix("file://")).resolve() for name, target in links.items()}
+        found = {name: (self.root / target.removeprefix("file://")).resolve() for name, target in links.items()}
+        return found if self.raw is None or RAW not in found else found | {RAW: self.raw.resolve()}
 
-    def locate(self, uri: str, raw: Path | None = None) -> Path | None:
+    def locate(self, uri: str) -> Path | None:
         """Return where a file is that a record of this dataset names; None where only its checksum is known.
 
         Parameters
         ----------
         uri
             ``bids::PATH`` or ``bids:LINK:PATH``.
-        raw
-            Takes the place of the link ``raw``.
 
         Raises
         ------
@@ -98,7 +101,7 @@ class Dataset:
             raise InputError(f"{uri!r} is no BIDS URI", where=self.root)
         if name == UNLINKED:
             return None
-        root = raw if name == "raw" and raw is not None else (self.links.get(name) if name else self.root)
+        root = self.links.get(name) if name else self.root
         if root is None:
             raise InputError(f"no link is called {name!r}", where=self.root / DESCRIPTION)
         if ".." in Path(relative).parts or Path(relative).is_absolute():
@@ -144,15 +147,22 @@ class Dataset:
                 yield path
 
 
-def find_datasets(folder: Path) -> list[Dataset]:
+def find_datasets(folder: Path, raw: Path | None = None) -> list[Dataset]:
     """Return the datasets with records in an output folder, or beside a dataset of it.
+
+    Parameters
+    ----------
+    folder
+        An output folder, or one dataset of it.
+    raw
+        The raw dataset, if it is not where their links say.
 
     Raises
     ------
     InputError
         There is none.
     """
-    found = [Dataset(item.resolve(), item.name) for item in candidates(folder) if not lacks(item)]
+    found = [Dataset(item.resolve(), item.name, raw) for item in candidates(folder) if not lacks(item)]
     if not found:
         raise InputError(
             "no dataset with provenance records",

@@ -71,20 +71,22 @@ class Step:
 class Lineage:
     """All records of an output folder, each run after those whose outputs it read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, raw: Path | None = None) -> None:
         """Read the records.
 
         Parameters
         ----------
         folder
             An output folder, or one dataset of it: those beside it are read too, because the chain leads through them.
+        raw
+            The raw dataset, if it is not where their links say.
 
         Raises
         ------
         InputError
             There are none, one cannot be read, or they depend on each other in a circle.
         """
-        datasets = find_datasets(folder)
+        datasets = find_datasets(folder, raw)
         self._set(datasets, [activity for dataset in datasets for activity in dataset.activities()])
 
     @classmethod

@@ -56,9 +56,7 @@ class Replayed:
 class Scratch:
     """A folder that looks to the stages like the output folder did, with only what they need."""
 
-    def __init__(
-        self, lineage: Lineage, folder: Path, raw: Path | None, files: Sequence[Path], steps: Sequence[Step]
-    ) -> None:
+    def __init__(self, lineage: Lineage, folder: Path, files: Sequence[Path], steps: Sequence[Step]) -> None:
         """Take the places; nothing is written yet.
 
         Parameters
@@ -67,8 +65,6 @@ class Scratch:
             What was recorded.
         folder
             Where to work: empty, and in no dataset.
-        raw
-            Takes the place of the link ``raw``.
         files
             Files from outside that records know by checksum only.
         steps
@@ -76,7 +72,6 @@ class Scratch:
         """
         self._steps = steps
         self._lineage = lineage
-        self._raw = raw.resolve() if raw else None
         self._given = files
         self._folder = folder
         self.out = folder / "out"
@@ -98,8 +93,6 @@ class Scratch:
 
     def _linked(self, dataset: Dataset, name: str) -> Path:
         target = dataset.links[name]
-        if name == "raw" and self._raw is not None:
-            return self._raw
         return self._own.get(target, target)
 
     def place(self, dataset: Dataset, uri: str, digest: str | None = None) -> Path:
@@ -165,7 +158,7 @@ class Scratch:
 
     def _source(self, dataset: Dataset, uri: str, file: File) -> Path | None:
         if file.dataset != UNLINKED:
-            return dataset.locate(uri, self._raw)
+            return dataset.locate(uri)
         if found := self._by_checksum.get(file.sha256):
             return found
         work = dataset.root.parent / "work"
@@ -378,13 +371,13 @@ def command(
     tolerance_mm
         Distance between targets that counts as agreement.
     """
-    lineage = Lineage(derivatives)
+    lineage = Lineage(derivatives, raw)
     participant = "sub-" + participant_label.removeprefix("sub-")
     steps = choose(lineage, participant, from_)
     for line in _remarks(lineage, participant, steps):
         print(printable(line))
     with _folder(scratch) as folder:
-        place = Scratch(lineage, folder, raw, file or [], steps)
+        place = Scratch(lineage, folder, file or [], steps)
         done: list[Replayed] = []
         for item in replay(place, steps):
             done.append(item)

@@ -61,7 +61,7 @@ def verify(folder: Path, raw: Path | None = None) -> Verification:
     InputError
         There are no records.
     """
-    datasets = find_datasets(folder)
+    datasets = find_datasets(folder, raw)
     problems = [Problem(what, item.name) for item in candidates(folder) if (what := lacks(item))]
     activities: list[Activity] = []
     for dataset in datasets:
@@ -71,7 +71,7 @@ def verify(folder: Path, raw: Path | None = None) -> Verification:
             except InputError as error:
                 problems.append(Problem(f"cannot be used: {error.what}", f"{dataset.name}/{FOLDER.as_posix()}/{path.name}"))
     readable = not problems
-    check = _Check(datasets, activities, raw)
+    check = _Check(datasets, activities)
     problems += [*check.links(), *check.outputs(), *check.inputs(), *check.writers(), *check.without_record()]
     try:
         lineage = Lineage.of(datasets, activities)
@@ -89,10 +89,9 @@ def _unique(problems: Iterable[Problem]) -> list[Problem]:
 class _Check:
     """The checks, each yielding problems."""
 
-    def __init__(self, datasets: list[Dataset], activities: list[Activity], raw: Path | None) -> None:
+    def __init__(self, datasets: list[Dataset], activities: list[Activity]) -> None:
         self.datasets = datasets
         self.activities = activities
-        self.raw = raw
         self.digest = cache(sha256)
         self.made = {item.sha256 for activity in activities for item in activity.generated}
         self.covered: set[Path] = set()
@@ -113,7 +112,7 @@ class _Check:
     def _located(self, activity: Activity, item: Item) -> Path | Problem | None:
         """Return where a file is, None where only its checksum is known, or why neither can be told."""
         try:
-            path = activity.dataset.locate(item.uri, self.raw)
+            path = activity.dataset.locate(item.uri)
             return path if path is None else path.parent.resolve() / path.name
         except (InputError, OSError, ValueError, RuntimeError) as error:
             what = error.what if isinstance(error, InputError) else f"{item.uri!r} cannot be followed ({error})"

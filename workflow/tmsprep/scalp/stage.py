@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -134,12 +134,26 @@ def _whole_head(
         raise InputError(error.what, where=t1w, expected=error.expected, action=error.action) from error
 
 
-def _measure_all(
-    surface: Surface, fiducials: dict[str, Fiducial], plane: CircumferencePlane = CircumferencePlane.FPZ_OZ
-) -> tuple[Measurements, BeamF3Location, Array]:
+@dataclass(frozen=True)
+class _MeasuredHead:
+    """What was measured on a scalp, and the places that follow from it."""
+
+    measured: Measurements
+    web: BeamF3Location
+    adjusted: BeamF3Location
+    f3_ras_mm: Array
+    """F3 of the 10-20 system, shape (3,), scanner RAS mm."""
+
+    def beamf3(self, variant: BeamF3Variant) -> BeamF3Location:
+        """Return Beam F3 by one of its variants."""
+        return {BeamF3Variant.WEB: self.web, BeamF3Variant.ADJUSTED: self.adjusted}[variant]
+
+
+def _measure_all(surface: Surface, fiducials: dict[str, Fiducial], plane: CircumferencePlane) -> _MeasuredHead:
     positions = {name: np.asarray(fiducials[name].position_ras_mm) for name in FIDUCIAL_NAMES}
     measured = measure(surface, Landmarks.on(surface, positions), plane)
-    return measured, locate_on_scalp(surface, measured), f3_on_scalp(surface, measured)
+    adjusted = locate_on_scalp(surface, measured, beyond_mm=ADJUSTMENT_MM)
+    return _MeasuredHead(measured, locate_on_scalp(surface, measured), adjusted, f3_on_scalp(surface, measured))
 
 
 def _fiducial_fields() -> dict[str, object]:
@@ -206,44 +220,60 @@ def locate_beamf3(
         raise InputError("the surface has holes or edges", where=scalp, expected="the closed scalp of the scalp stage")
     chosen = read_fiducials(fiducials, surface)
     plane = CircumferencePlane(circumference_plane)
-    measured, web, f3 = _measure_all(surface, chosen, plane)
-    adjusted = locate_on_scalp(surface, measured, beyond_mm=ADJUSTMENT_MM)
-    beamf3 = {BeamF3Variant.WEB: web, BeamF3Variant.ADJUSTED: adjusted}[BeamF3Variant(variant)]
-    status, reasons = _judge(measured, web, f3, chosen)
-    difference, doubts = _against_tape(tape, participant, web)
-    spread, unsure = _spread(surface, measured, plane, seed)
+    head = _measure_all(surface, chosen, plane)
+    variant = BeamF3Variant(variant)
+    status, reasons = _judge(head.measured, head.web, head.f3_ras_mm, chosen)
+    difference, doubts = _against_tape(tape, participant, head.web)
+    spread, unsure = _spread(surface, head.measured, plane, seed)
     doubts += unsure
-    lengths = measured.lengths
-    BeamF3Result(
-        nasion_inion_mm=round(lengths.nasion_inion_mm, 3),
-        tragus_tragus_mm=round(lengths.tragus_tragus_mm, 3),
-        circumference_mm=round(lengths.circumference_mm, 3),
-        x_mm=round(beamf3.distances.x_mm, 3),
-        y_mm=round(beamf3.distances.y_mm, 3),
-        beamf3_ras_mm=_point(beamf3.position_ras_mm),
-        f3_ras_mm=_point(f3),
-        vertex_ras_mm=_point(measured.vertex_ras_mm),
-        status=Status.CAUTION if doubts and status is Status.OK else status,
-        reasons=(*reasons, *doubts),
-        paths=_PATHS | {"circumference": _CIRCUMFERENCE[plane]},
-        variant=BeamF3Variant(variant).value,
-        web_ras_mm=_point(web.position_ras_mm),
-        adjusted_ras_mm=_point(adjusted.position_ras_mm),
-        beamf4_ras_mm=_point(locate_beamf4(surface, measured.landmarks, plane)),
-        spread_median_mm=None if spread is None else round(spread.median_mm, 2),
-        spread_95_mm=None if spread is None else round(spread.p95_mm, 2),
-        tape=difference,
-    ).save(out_result)
+    if doubts and status is Status.OK:
+        status = Status.CAUTION
+    _result(surface, head, variant, plane, spread, difference, status, (*reasons, *doubts)).save(out_result)
     if out_electrodes is not None:
-        places = {name: _point(place) for name, place in ten_ten(surface, measured).items()}
+        places = {name: _point(place) for name, place in ten_ten(surface, head.measured).items()}
         write_tsv(
             out_electrodes,
             pd.DataFrame([(name, *place) for name, place in places.items()], columns=pd.Index(["name", *"xyz"])),
         )
     if out_picture is not None:
-        notes = _notes(lengths, beamf3, chosen)
-        draw_scalp(out_picture, surface, measured=measured, beamf3=beamf3, f3_ras_mm=f3, notes=notes)
+        beamf3 = head.beamf3(variant)
+        notes = _notes(head.measured.lengths, beamf3, chosen)
+        draw_scalp(out_picture, surface, measured=head.measured, beamf3=beamf3, f3_ras_mm=head.f3_ras_mm, notes=notes)
     return {"out_electrodes": _electrode_fields()}
+
+
+def _result(
+    surface: Surface,
+    head: _MeasuredHead,
+    variant: BeamF3Variant,
+    plane: CircumferencePlane,
+    spread: Spread | None,
+    tape: dict[str, float],
+    status: Status,
+    reasons: tuple[str, ...],
+) -> BeamF3Result:
+    """Round what was found, and say how it was measured."""
+    lengths, chosen = head.measured.lengths, head.beamf3(variant)
+    return BeamF3Result(
+        nasion_inion_mm=round(lengths.nasion_inion_mm, 3),
+        tragus_tragus_mm=round(lengths.tragus_tragus_mm, 3),
+        circumference_mm=round(lengths.circumference_mm, 3),
+        x_mm=round(chosen.distances.x_mm, 3),
+        y_mm=round(chosen.distances.y_mm, 3),
+        beamf3_ras_mm=_point(chosen.position_ras_mm),
+        f3_ras_mm=_point(head.f3_ras_mm),
+        vertex_ras_mm=_point(head.measured.vertex_ras_mm),
+        status=status,
+        reasons=reasons,
+        paths=_PATHS | {"circumference": _CIRCUMFERENCE[plane]},
+        variant=variant.value,
+        web_ras_mm=_point(head.web.position_ras_mm),
+        adjusted_ras_mm=_point(head.adjusted.position_ras_mm),
+        beamf4_ras_mm=_point(locate_beamf4(surface, head.measured.landmarks, plane)),
+        spread_median_mm=None if spread is None else round(spread.median_mm, 2),
+        spread_95_mm=None if spread is None else round(spread.p95_mm, 2),
+        tape=tape,
+    )
 
 
 def _notes(lengths: TapeLengths, beamf3: BeamF3Location, fiducials: Mapping[str, Fiducial]) -> list[str]:

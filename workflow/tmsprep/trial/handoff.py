@@ -44,7 +44,7 @@ class Derived:
     reasons: str
 
 
-def prepare(lineage: Lineage, allocations: Sequence[Allocated], raw: Path | None, form: NavigatorForm) -> list[Derived]:
+def prepare(lineage: Lineage, allocations: Sequence[Allocated], form: NavigatorForm) -> list[Derived]:
     """Find every allocated site, before anything is written.
 
     Raises
@@ -60,7 +60,7 @@ def prepare(lineage: Lineage, allocations: Sequence[Allocated], raw: Path | None
     problems: list[str] = []
     for item in allocations:
         try:
-            found.append(_derived(lineage, main, item, raw, form))
+            found.append(_derived(lineage, main, item, form))
         except InputError as error:
             problems.append(f"{item.label}: {error}")
     if problems:
@@ -68,7 +68,7 @@ def prepare(lineage: Lineage, allocations: Sequence[Allocated], raw: Path | None
     return found
 
 
-def _derived(lineage: Lineage, main: Dataset, item: Allocated, raw: Path | None, form: NavigatorForm) -> Derived:
+def _derived(lineage: Lineage, main: Dataset, item: Allocated, form: NavigatorForm) -> Derived:
     markers = _markers_of(main, item)
     _require_recorded(lineage, main, markers)
     table = read_tsv(markers, required=("target_id", "status", "reasons", "coil_transform"))
@@ -79,7 +79,7 @@ def _derived(lineage: Lineage, main: Dataset, item: Allocated, raw: Path | None,
     reasons = row["reasons"] if isinstance(row["reasons"], str) else ""
     if row["status"] not in _GIVEN or not isinstance(row["coil_transform"], str):
         return Derived(item, markers, row, None, reasons)
-    return Derived(item, markers, row, _image(main, markers, raw, form), reasons)
+    return Derived(item, markers, row, _image(main, markers, form), reasons)
 
 
 def _markers_of(main: Dataset, item: Allocated) -> Path:
@@ -103,9 +103,9 @@ def _require_recorded(lineage: Lineage, main: Dataset, path: Path) -> None:
         raise InputError("it is not the file that its record tells of", where=path.name, action="tmsprep verify")
 
 
-def _image(main: Dataset, markers: Path, raw: Path | None, form: NavigatorForm) -> NavigatorImage:
+def _image(main: Dataset, markers: Path, form: NavigatorForm) -> NavigatorImage:
     uri = str(read_json(beside(markers, "_coordsystem.json")).get("IntendedFor"))
-    image = main.locate(uri, raw)
+    image = main.locate(uri)
     if image is None or not image.is_file():
         raise InputError("the T1w image is not there", where=uri, action="give the raw dataset with --raw")
     loaded = NavigatorImage.load(image, uri, form)
@@ -156,7 +156,7 @@ def command(
     if derivatives is None or allocation is None or to is None or key is None:
         raise ConfigurationError("handoff needs DERIVATIVES, --allocation, --to and --key; or --audit alone")
     _require_apart(derivatives, to, key)
-    found = prepare(Lineage(derivatives), read_allocation(allocation), raw, navigator_form)
+    found = prepare(Lineage(derivatives, raw), read_allocation(allocation), navigator_form)
     remove_leftovers([to, key])
     made = temporary_twin(to)
     try:
