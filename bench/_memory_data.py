@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,6 +18,7 @@ from tmsprep.simulate.study import Request, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 MINUTES = (41.0, 10.0)
+FIELD_MAPS = ("phasediff", "epi")
 PROTOCOL = Protocol(
     repetition_time_s=2.5,
     echo_times_s=(0.0132, 0.0305, 0.0478),
@@ -41,6 +43,14 @@ def scan(folder: Path, minutes: float) -> Path:
     return bids
 
 
+def mapped(folder: Path, kind: str) -> Path:
+    """Write a minute of the run, distorted and with a field map of a kind, unless it is there; return the dataset."""
+    bids = folder / f"bids-{kind}"
+    if not (bids / "derivatives" / "truth").exists():
+        _simulate(bids, minutes=1.0, field_map=kind)
+    return bids
+
+
 def tiny(folder: Path) -> Path:
     """Write the tests' dataset, unless it is there, and return it."""
     sys.path.insert(0, str(ROOT))
@@ -50,7 +60,7 @@ def tiny(folder: Path) -> Path:
     return bids if (bids / "derivatives" / "truth").exists() else make_tiny(bids)
 
 
-def _simulate(bids: Path) -> None:
+def _simulate(bids: Path, *, minutes: float = MINUTES[0], field_map: str = "none") -> None:
     sys.path.insert(0, str(ROOT))
     from tests.tiny import HEAD, anatomy_files
 
@@ -62,11 +72,11 @@ def _simulate(bids: Path) -> None:
         site="siteA",
         sessions=(None,),
         task="rest",
-        protocol=PROTOCOL,
+        protocol=replace(PROTOCOL, minutes=minutes),
         circuit="example",
         search_mask="dlpfc-spheres",
-        conditions=Conditions(mean_fd_mm=0.12, distorted=False, non_steady_volumes=0, surround_mm=None),
-        field_map="none",
+        conditions=Conditions(mean_fd_mm=0.12, distorted=field_map != "none", non_steady_volumes=0, surround_mm=None),
+        field_map=field_map,
         fiducials=None,
         seed=42,
         fine_mm=3.0,

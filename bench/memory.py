@@ -4,7 +4,8 @@
 
 A simulated participant (T1w of 1 mm, 256 voxels along each axis; three echoes of 41 minutes, 984 volumes of 64 x 64 x 46
 voxels of 3 mm, compressed 16-bit integers) goes through the whole workflow with the builtin engine, one job at a time;
-then the first ten minutes of it do, which show how memory grows with the length. `_memory_probe` tells what is measured. A
+then the first ten minutes of it do, which show how memory grows with the length, and a minute with each kind of field map,
+as far as that. `_memory_probe` tells what is measured. A
 rule should declare what its stage takes and at most a fifth more: with less it is killed on a cluster, with more nodes
 stand idle. --quick does the same on the tests' tiny participant. With --folder scans and results are kept there, and what
 is done of it is not done again; without, it takes an hour and 4 GB of disk.
@@ -57,9 +58,12 @@ def measure(folder: Path, *, quick: bool) -> Iterator[Row]:
     for minutes in scans.MINUTES:
         name = f"{minutes:g} min"
         yield from rows_of(name, process(folder, name.replace(" ", ""), scans.scan(folder, minutes)))
+    for kind in scans.FIELD_MAPS:
+        found = process(folder, kind, scans.mapped(folder, kind), "--until", "fieldmap")
+        yield from rows_of(kind, {stage: found[stage] for stage in ("fieldmap", "merge-sidecars")})
 
 
-def process(folder: Path, name: str, bids: Path) -> dict[str, dict[str, float]]:
+def process(folder: Path, name: str, bids: Path, *words: str) -> dict[str, dict[str, float]]:
     """Take a dataset through the workflow, unless that was done; return by stage what was measured and declared."""
     kept = folder / f"measured-{name}.json"
     if not kept.exists():
@@ -73,6 +77,7 @@ def process(folder: Path, name: str, bids: Path) -> dict[str, dict[str, float]]:
             "--",
             "--quiet",
             "host",
+            *words,
         ]
         watch, said = watched(command)
         (folder / f"said-{name}.txt").write_text(said, encoding="utf-8")

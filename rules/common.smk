@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from tmsprep.memory import image_mb, need_mb
+from tmsprep.memory import image_mb, need_mb, need_of_field_map_mb, volume_mb
 from tmsprep.preprocess.contract import Anatomy, Functional, BOLD, NLIN6_TO_T1W
 from tmsprep.provenance.activity import DATASET_VARIABLE
 from tmsprep.study import (
@@ -122,6 +122,12 @@ def needs(stage):
         )
 
     return mem_mb
+
+
+def needs_of_field_map(wildcards, attempt):
+    "Resource function: as `needs`, for the field map of a run."
+    found = STUDY.runs[wildcards.run].fieldmap
+    return attempt * need_of_field_map_mb(found.kind, max(map(volume_mb, found.images)))
 
 
 def grows(amount):

@@ -183,7 +183,7 @@ if STUDY.engine is Engine.BUILTIN:
         log:
             f"{LOGS}/{{folder}}/{{run}}_fieldmap-{{index}}_sidecar.log",
         resources:
-            mem_mb=grows(500),
+            mem_mb=grows(450),
             runtime=grows(5),
         shell:
             "tmsprep stage merge-sidecars --sidecar {input.sidecars:q} --out-merged {output.merged:q} > {log:q} 2>&1"
@@ -207,7 +207,7 @@ if STUDY.engine is Engine.BUILTIN:
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_fieldmap.tsv"
         resources:
-            mem_mb=grows(2000),
+            mem_mb=needs_of_field_map,
             runtime=grows(30),
         shell:
             "tmsprep stage fieldmap --kind {params.kind} --images {input.images:q} --sidecars {input.sidecars:q}"

@@ -79,11 +79,11 @@ def prepare_fieldmap(
     seed
         For the registration.
     """
-    if kind not in _KINDS:
-        raise ConfigurationError(f"field maps of kind {kind!r} are not supported", expected=", ".join(_KINDS))
+    if kind not in KINDS:
+        raise ConfigurationError(f"field maps of kind {kind!r} are not supported", expected=", ".join(KINDS))
     if len(images) != len(sidecars):
         raise ConfigurationError(f"{len(images)} images and {len(sidecars)} sidecars", expected="one for each")
-    field = _KINDS[kind](images, [Sidecar.merge([path]) for path in sidecars])
+    field = KINDS[kind](images, [Sidecar.merge([path]) for path in sidecars])
     image = load_nifti(boldref)
     grid = Grid.of(image)
     pull, likeness = _align(field, read_data(image), grid.affine_ras_mm, seed)
@@ -185,7 +185,7 @@ def _opposite_of_first(images: Sequence[Path], distortions: Sequence[Distortion]
     )
 
 
-_KINDS: dict[str, Callable[[Sequence[Path], Sequence[Sidecar]], FieldMap]] = {
+KINDS: dict[str, Callable[[Sequence[Path], Sequence[Sidecar]], FieldMap]] = {
     "phasediff": _phase_difference,
     "phases": _two_phases,
     "fieldmap": _measured,
