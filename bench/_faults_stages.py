@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import resource
@@ -304,7 +305,7 @@ def plan_kills(seconds: Mapping[str, float], total: int, least: int) -> dict[str
     """Return how many kills each command gets: at least some, more the cheaper it is."""
     weights = {name: 1 / value for name, value in seconds.items()}
     rest = max(total - least * len(weights), 0)
-    return {name: least + round(rest * weight / sum(weights.values())) for name, weight in weights.items()}
+    return {name: least + math.ceil(rest * weight / sum(weights.values())) for name, weight in weights.items()}
 
 
 def run_all(
