@@ -50,7 +50,7 @@ LAWS: dict[str, Law] = {
     "check": Law(96, run=1.0, t1w=2.45, in_turn=True),
     "anatomy": Law(432, t1w=11.7),
     "normalise": Law(607, t1w=3.53),
-    "scalp": Law(445, t1w=1.05),
+    "scalp": Law(322, t1w=2.75),
     "beamf3": Law(434),
     "bold-reference": Law(140, run=1.45),
     "coregister": Law(314, t1w=2.69),
