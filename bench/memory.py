@@ -5,10 +5,10 @@
 A simulated participant (T1w of 1 mm, 256 voxels along each axis; three echoes of 41 minutes, 984 volumes of 64 x 64 x 46
 voxels of 3 mm, compressed 16-bit integers) goes through the whole workflow with the builtin engine, one job at a time;
 then the first ten minutes of it do, which show how memory grows with the length, and a minute with each kind of field map,
-as far as that. `_memory_probe` tells what is measured. A
-rule should declare what its stage takes and at most a fifth more: with less it is killed on a cluster, with more nodes
-stand idle. --quick does the same on the tests' tiny participant. With --folder scans and results are kept there, and what
-is done of it is not done again; without, it takes an hour and 4 GB of disk.
+as far as that. `_memory_probe` tells what is measured. A rule should declare what its stage takes and at most a fifth more:
+with less it is killed on a cluster, with more nodes stand idle. --quick does the same on the tests' tiny participant. With
+--folder scans and results are kept there, and what is done of it is not done again; without, it takes an hour and 4 GB of
+disk.
 """
 
 from __future__ import annotations
