@@ -60,6 +60,7 @@ if STUDY.engine is Engine.FMRIPREP:
             image=option("--image", OPTIONS.fmriprep_image),
         log:
             f"{LOGS}/fmriprep_image.log",
+        priority: 20
         resources:
             mem_mb=grows(1000),
             runtime=grows(240),
@@ -78,6 +79,7 @@ if STUDY.engine is Engine.FMRIPREP:
             surfaces="--surfaces" if OPTIONS.surfaces else "--no-surfaces",
         log:
             f"{LOGS}/templateflow.log",
+        priority: 20
         resources:
             mem_mb=grows(1000),
             runtime=grows(120),
@@ -95,6 +97,7 @@ if STUDY.engine is Engine.FMRIPREP:
             subjects=f"{FMRIPREP}/sourcedata/freesurfer",
         log:
             f"{LOGS}/fsaverage.log",
+        priority: 20
         resources:
             mem_mb=grows(1000),
             runtime=grows(30),
@@ -137,6 +140,7 @@ if STUDY.engine is Engine.FMRIPREP:
             f"{LOGS}/{{folder}}/{{anat}}_fmriprep.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{anat}}_fmriprep.tsv"
+        priority: 2
         threads: OPTIONS.fmriprep_threads
         resources:
             mem_mb=grows(OPTIONS.fmriprep_mem_mb),
@@ -165,6 +169,7 @@ if STUDY.engine is Engine.FMRIPREP:
             names=lambda wildcards, output: names(output),
         log:
             f"{LOGS}/{{folder}}/{{anat}}_link.log",
+        priority: 3
         resources:
             mem_mb=grows(500),
             runtime=grows(5),
@@ -182,6 +187,7 @@ if STUDY.engine is Engine.FMRIPREP:
             names=lambda wildcards, output: names(output),
         log:
             f"{LOGS}/{{folder}}/{{run}}_link.log",
+        priority: 3
         resources:
             mem_mb=grows(500),
             runtime=grows(5),
@@ -200,6 +206,7 @@ if STUDY.engine is Engine.FMRIPREP:
             names=lambda wildcards, output: names(output),
         log:
             f"{LOGS}/{{folder}}/{{bold}}_link.log",
+        priority: 3
         resources:
             mem_mb=grows(500),
             runtime=grows(5),

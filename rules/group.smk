@@ -31,6 +31,7 @@ rule group_arguments:
             *(unit_label(unit) for unit in GROUP for _ in denoise_summaries(unit)),
             *(["--without", *WITHOUT] if WITHOUT else []),
         ],
+    priority: 12
     localrule: True
     run:
         Path(output.arguments).write_text("".join(f"{word}\n" for word in params.words), encoding="utf-8")
@@ -53,6 +54,7 @@ rule group:
         f"{LOGS}/group.log",
     benchmark:
         f"{BENCHMARKS}/group.tsv"
+    priority: 12
     resources:
         mem_mb=grows(2000),
         runtime=grows(15),

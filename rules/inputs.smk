@@ -14,6 +14,7 @@ rule plan:
         table=f"{OUT}/plan.tsv",
     log:
         f"{LOGS}/plan.log",
+    priority: 20
     resources:
         mem_mb=grows(500),
         runtime=grows(5),
@@ -39,6 +40,7 @@ rule check:
         f"{LOGS}/{{folder}}/{{unit}}_check.log",
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_check.tsv"
+    priority: 1
     resources:
         mem_mb=needs("check"),
         runtime=grows(10),

@@ -35,6 +35,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{anat}}_anatomy.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{anat}}_anatomy.tsv"
+        priority: 2
         resources:
             mem_mb=needs("anatomy"),
             runtime=grows(30),
@@ -58,6 +59,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{anat}}_normalise.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{anat}}_normalise.tsv"
+        priority: 3
         resources:
             mem_mb=needs("normalise"),
             runtime=grows(30),
@@ -82,6 +84,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{run}}_bold_reference.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_bold_reference.tsv"
+        priority: 2
         resources:
             mem_mb=needs("bold-reference"),
             runtime=grows(30),
@@ -110,6 +113,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{run}}_coregister.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_coregister.tsv"
+        priority: 3
         resources:
             mem_mb=needs("coregister"),
             runtime=grows(30),
@@ -138,6 +142,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{bold}}_bold_resample.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{bold}}_bold_resample.tsv"
+        priority: 4
         resources:
             mem_mb=needs("bold-resample"),
             runtime=grows(60),
@@ -163,6 +168,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{run}}_confounds.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_confounds.tsv"
+        priority: 5
         resources:
             mem_mb=needs("confounds"),
             runtime=grows(30),
@@ -182,6 +188,7 @@ if STUDY.engine is Engine.BUILTIN:
             merged=f"{WORK}/{{folder}}/{{run}}_fieldmap-{{index}}.json",
         log:
             f"{LOGS}/{{folder}}/{{run}}_fieldmap-{{index}}_sidecar.log",
+        priority: 2
         resources:
             mem_mb=grows(450),
             runtime=grows(5),
@@ -206,6 +213,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{run}}_fieldmap.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_fieldmap.tsv"
+        priority: 2
         resources:
             mem_mb=needs_of_field_map,
             runtime=grows(30),

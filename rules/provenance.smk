@@ -19,6 +19,7 @@ rule describe:
         image=lambda wildcards, input: option("--image", input.image),
     log:
         f"{LOGS}/describe_{{dataset}}.log",
+    priority: 20
     resources:
         mem_mb=grows(500),
         runtime=grows(5),

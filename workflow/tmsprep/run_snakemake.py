@@ -35,6 +35,9 @@ def main() -> int:
     from snakemake.cli import args_to_api
     from snakemake.exceptions import print_exception
 
+    from tmsprep.scheduling import use_bounded_scheduler
+
+    use_bounded_scheduler()
     try:
         parser, options = parse(sys.argv[1:])
         return 0 if args_to_api(options, parser) else 1
