@@ -54,7 +54,7 @@ rule group:
         f"{LOGS}/group.log",
     benchmark:
         f"{BENCHMARKS}/group.tsv"
-    priority: 12
+    priority: 13
     resources:
         mem_mb=grows(2000),
         runtime=grows(15),

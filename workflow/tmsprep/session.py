@@ -116,11 +116,12 @@ class Session:
 
     def _end_orphans(self, console: Console, killed: runlock.Holder | None) -> None:
         """End what an earlier run left working, so that nothing writes beside this one."""
-        ended = 0
-        if "slurm" in {self._executor, killed.executor if killed else None}:
-            ended += slurm.end_orphans(self.options.output_dir)
+        on_cluster = "slurm" in {self._executor, killed.executor if killed else None}
+        ended = slurm.end_orphans(self.options.output_dir) if on_cluster else 0
         if killed:
             ended += runlock.end_orphans(self.options.output_dir / "tmsprep")
+            if on_cluster:  # a process that has ended just now may have been submitting a job
+                ended += slurm.end_orphans(self.options.output_dir)
             # Snakemake's own lock says no more than ours, and stays behind when it is killed
             shutil.rmtree(self.options.work / ".snakemake" / "locks", ignore_errors=True)
             remove_all_leftovers(self.options.output_dir)

@@ -1,0 +1,170 @@
+"""A pass of the scheduler costs the same however many jobs there are, and who is begun is finished before the next."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = 40
+SNAKEFILE = f"""
+rule all:
+    input: [f"{{number}}.end" for number in range({JOBS})]
+
+rule first:
+    input: "{{number}}.txt"
+    output: "{{number}}.begun"
+    priority: 1
+    shell: "cp {{input}} {{output}}; echo {{output}} >> order"
+
+rule last:
+    input: "{{number}}.begun"
+    output: "{{number}}.end"
+    priority: 2
+    shell: "cp {{input}} {{output}}; echo {{output}} >> order"
+"""
+COUNTED = """
+import sys
+from snakemake.io import _IOFile
+
+asked = 0
+plain = _IOFile.size
+
+async def size(path):
+    global asked
+    asked += sys._getframe(1).f_code.co_name in {"get_size", "_learn_new_sizes"}
+    return await plain(path)
+
+_IOFile.size = size
+from MODULE import main
+try:
+    status = main()
+except SystemExit as error:
+    status = error.code
+print("sizes asked for:", asked)
+sys.exit(status)
+"""
+GREEDY = ("--scheduler", "greedy", "--scheduler-subsample", "5")
+NO_SIZES = "--scheduler-greedy-omit-prioritize-by-temp-and-input"
+
+
+def run(folder: Path, module: str, *words: str) -> str:
+    """Run the workflow on one core, its inputs the larger the higher their number; return what was said."""
+    folder.mkdir()
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    for number in range(JOBS):
+        (folder / f"{number}.txt").write_text("x" * (number + 1))
+    command = [sys.executable, "-c", COUNTED.replace("MODULE", module), "--cores", "1", "--verbose", *words]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    said = result.stdout + result.stderr
+    assert result.returncode == 0, said
+    assert len(list(folder.glob("*.end"))) == JOBS
+    return said
+
+
+def visited(said: str) -> int:
+    """Return how many ready jobs were visited in the pass that visited most."""
+    return max(map(int, re.findall(r"^Ready (?:subsampled )?jobs: (?:\d+ \(out of )?(\d+)", said, re.MULTILINE)))
+
+
+def asked(said: str) -> int:
+    """Return how often the size of an input was asked for."""
+    return int(re.findall(r"sizes asked for: (\d+)", said)[0])
+
+
+def order(folder: Path) -> list[str]:
+    """Return the outputs in the order in which they were made."""
+    return (folder / "order").read_text().split()
+
+
+def test_a_pass_visits_few_jobs_and_asks_for_each_size_once(tmp_path: Path) -> None:
+    ours = run(tmp_path / "ours", "tmsprep.run_snakemake", *GREEDY)
+    assert visited(ours) == 5
+    assert asked(ours) <= 3 * JOBS, "those of both rules, and of all"
+    plain = run(tmp_path / "plain", "snakemake.cli", *GREEDY)
+    assert visited(plain) == JOBS, "the reason for the module: should Snakemake mend it, the module can go"
+    assert asked(plain) > 3 * asked(ours)
+
+
+def test_sizes_that_decide_nothing_are_not_asked_for(tmp_path: Path) -> None:
+    said = run(tmp_path / "ours", "tmsprep.run_snakemake", *GREEDY, NO_SIZES)
+    assert asked(said) == 0
+    made = order(tmp_path / "ours")
+    assert made[0::2] == [name.replace("end", "begun") for name in made[1::2]], "each is finished before the next begins"
+
+
+def test_larger_inputs_still_go_first_where_sizes_decide(tmp_path: Path) -> None:
+    run(tmp_path / "ours", "tmsprep.run_snakemake", "--scheduler", "greedy")
+    begun = [name for name in order(tmp_path / "ours") if name.endswith("begun")]
+    assert begun == [f"{number}.begun" for number in reversed(range(JOBS))]
+
+
+def test_another_scheduler_is_left_as_it_is(tmp_path: Path) -> None:
+    said = run(tmp_path / "ours", "tmsprep.run_snakemake", "--scheduler", "ilp")
+    assert visited(said) == JOBS
+    assert asked(said) > 2 * JOBS
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_a_job_that_fails_ends_the_run_or_lets_the_others_go_on(tmp_path: Path, keep_going: bool) -> None:
+    (tmp_path / "Snakefile").write_text(
+        SNAKEFILE.replace("cp {input} {output};", "test {wildcards.number} != 7 && cp {input} {output};")
+    )
+    for number in range(JOBS):
+        (tmp_path / f"{number}.txt").write_text("x")
+    command = [sys.executable, "-m", "tmsprep.run_snakemake", "--cores", "1", *GREEDY, NO_SIZES]
+    command += ["--keep-going"] if keep_going else []
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 1
+    made = len(list(tmp_path.glob("*.end")))
+    assert made == JOBS - 1 if keep_going else made < JOBS - 1
+    assert "BUG" not in result.stderr
+
+
+def edges(text: str) -> set[tuple[str, str]]:
+    """Return the edges of a graph of rules that Snakemake drew, as pairs of rules' names."""
+    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', text, re.MULTILINE))
+    return {(names[one], names[other]) for one, other in re.findall(r"^\s*(\d+) -> (\d+)", text, re.MULTILINE)}
+
+
+def priorities() -> Mapping[str, int]:
+    """Return the priority of each rule as its file has it."""
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
+    parts = re.split(r"^ *rule (\w+):", text, flags=re.MULTILINE)[1:]
+    found = {
+        name: re.findall(r"^ +priority: (\d+)$", body, re.MULTILINE)
+        for name, body in zip(parts[0::2], parts[1::2], strict=True)
+    }
+    return {name: int(values[0]) for name, values in found.items() if values}
+
+
+SETTING_UP = {"plan", "describe", "fmriprep_image", "templateflow", "fsaverage"}
+"""What all participants wait for."""
+
+
+@pytest.mark.parametrize("engine", ["builtin", "fmriprep"])
+def test_priorities_rise_towards_the_page(tiny: Path, tmp_path: Path, engine: str) -> None:
+    (tmp_path / "license.txt").write_text("none")
+    config = [f"bids_dir={tiny}", f"output_dir={tmp_path / 'out'}", "circuit=example", f"preproc={engine}"]
+    config += [f"fs_license_file={tmp_path / 'license.txt'}", "container_runtime=none"] if engine == "fmriprep" else []
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
+    result = subprocess.run(
+        [*command, "--cores", "1", "--rulegraph", "--config", *config],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    found, rank = edges(result.stdout), priorities()
+    assert ("denoise", "target") in found
+    for needed, needing in found:
+        if needing not in {"all", "participants"} and needed not in SETTING_UP:
+            assert 1 <= rank[needed] < rank[needing], (needed, needing)
+    work = {name for edge in found for name in edge} - {"all", "participants"}
+    assert max(rank[name] for name in work - SETTING_UP) < min(rank[name] for name in work & SETTING_UP)
