@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.whole import Finished, run_tmsprep
+from tests.whole import Finished, as_fmriprep_outputs, run_tmsprep
 from tests.workflow.conftest import copy_participant
 
 pytestmark = pytest.mark.slow
@@ -99,6 +103,44 @@ def test_a_participant_more_touches_no_other(kept: Finished) -> None:
     assert len(of_participants) > 10
     assert [rule for rule, said in of_participants if "sub-01" in said] == []
     assert "report" in dict(of_participants)
+
+
+def stopped(run: Finished, words: Sequence[object], number: signal.Signals) -> tuple[int, str]:
+    """Start the program, ask it to stop when the new participant's first stage works, and return what it ends with."""
+    logs = run.tmsprep / "logs" / "sub-02"
+    shutil.rmtree(logs, ignore_errors=True)
+    command = [str(Path(sys.executable).with_name("tmsprep")), *map(str, words)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    until = time.monotonic() + 60
+    while not list(logs.glob("*.log")) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert list(logs.glob("*.log"))
+    if number == signal.SIGINT:  # as a terminal tells all of them
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    said, _ = process.communicate(timeout=120)
+    return process.returncode, said
+
+
+def test_asked_to_stop_it_begins_nothing_more(kept: Finished, tmp_path: Path) -> None:
+    """Neither the group of those who are finished, nor a list of failures: who was not finished has not failed."""
+    bids_dir = tmp_path / "bids"
+    shutil.copytree(kept.bids_dir, bids_dir)
+    run = Finished(bids_dir, tmp_path / "out", 0, "")
+    preprocessed = as_fmriprep_outputs(kept, tmp_path / "fmriprep", ("01", "02"))
+    words = [bids_dir, run.output_dir, "participant", "group", "--circuit", "example", "--skip-bids-validation"]
+    words += ["--derivatives", f"fmriprep={preprocessed}", "--nprocs", 2, "--bootstrap-draws", 500]
+    assert run_tmsprep(*words).returncode == 0
+    (run.tmsprep / "group.html").unlink()
+    copy_participant(bids_dir, "01", "02")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        status, said = stopped(run, words, number)
+        assert status == 128 + number, said
+        assert "Stopped. Run the same command again" in said
+        assert "no target" not in said
+        assert not (run.tmsprep / "group.html").exists()
+        assert not list(run.output_dir.rglob(".tmp-*"))
 
 
 # Intermediate files

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,8 @@ from tmsprep.summary import failures, make_console, plan_table, print_failures, 
 from tmsprep.workflow_files import snakefile
 
 _VALIDATOR_MINUTES = 30
+STOPPED = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM})
+"""Exit statuses of a run that was asked to stop, as shells have them."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ class Session:
         status = 0
         if Level.PARTICIPANT in self.levels:
             status = self._snakemake("participants")
-        if Level.GROUP in self.levels:
+        if Level.GROUP in self.levels and status not in STOPPED:
             failed = failures(self.study)
             well = [unit for unit in self.study.units if unit_label(unit) not in failed]
             if not well:
@@ -172,6 +174,9 @@ class Session:
         return status
 
     def _conclude(self, console: Console, status: int) -> int:
+        if status in STOPPED:  # who is not finished has not failed
+            console.print(Text("Stopped. Run the same command again: it goes on where it stopped.", style="yellow"))
+            return status
         failed = failures(self.study)
         print_failures(console, self.study, failed)
         table = self.study.tmsprep / "group_targets.tsv"
@@ -218,18 +223,25 @@ class Session:
 
 
 def call_to_the_end(words: Sequence[str], inherited: Sequence[int]) -> int:
-    """Run Snakemake and return its exit status; asked to stop, wait until it has stopped its jobs.
+    """Run Snakemake and return its exit status; asked to stop, wait until its jobs have, and return one of `STOPPED`.
 
     It inherits the lock, which is held as long as Snakemake runs, also where this process is killed.
     """
     child = subprocess.Popen(words, pass_fds=inherited)
-    earlier = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    told: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        told.append(number)
+        if number == signal.SIGTERM:  # of an interrupt the terminal has told Snakemake too
+            child.terminate()
+
+    earlier = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        while True:
-            with suppress(KeyboardInterrupt):  # the terminal has told Snakemake too
-                return child.wait()
+        status = child.wait()
     finally:
-        signal.signal(signal.SIGTERM, earlier)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+    return 128 + told[0] if told else status
 
 
 def validate_bids(bids_dir: Path) -> None:
