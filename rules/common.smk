@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tmsprep.memory import image_mb, need_mb, need_of_field_map_mb, volume_mb
+from tmsprep.memory import image_mb, need_mb, need_of_field_map_mb, need_of_group_mb, volume_mb
 from tmsprep.preprocess.contract import Anatomy, Functional, BOLD, NLIN6_TO_T1W
 from tmsprep.provenance.activity import DATASET_VARIABLE
 from tmsprep.study import (

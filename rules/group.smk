@@ -56,7 +56,7 @@ rule group:
         f"{BENCHMARKS}/group.tsv"
     priority: 13
     resources:
-        mem_mb=grows(2000),
+        mem_mb=grows(need_of_group_mb(len(GROUP))),
         runtime=grows(15),
     shell:
         "tmsprep stage group @{input.arguments:q} {params.truth:q}"

@@ -21,7 +21,7 @@ rule describe:
         f"{LOGS}/describe_{{dataset}}.log",
     priority: 20
     resources:
-        mem_mb=grows(500),
+        mem_mb=grows(450),
         runtime=grows(5),
     shell:
         "tmsprep stage describe --dataset {wildcards.dataset} --link {params.links:q} {params.image:q}"

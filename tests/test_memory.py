@@ -11,12 +11,21 @@ import pytest
 
 from tests.conftest import ROOT
 from tmsprep.files import read_json, save_nifti
-from tmsprep.memory import CARRIER_MB, FIELD_MAP_LAWS, LAWS, image_mb, need_mb, need_of_field_map_mb, volume_mb
+from tmsprep.memory import (
+    CARRIER_MB,
+    FIELD_MAP_LAWS,
+    LAWS,
+    image_mb,
+    need_mb,
+    need_of_field_map_mb,
+    need_of_group_mb,
+    volume_mb,
+)
 from tmsprep.preprocess.builtin.fieldmap import KINDS as FIELD_MAP_KINDS
 from tmsprep.stages import STAGES
 
 RECORD = read_json(ROOT / "bench" / "records" / "memory.json")
-FIELD_MAPS = RECORD.pop("field maps")
+FIELD_MAPS, GROUPS = RECORD.pop("field maps"), RECORD.pop("group")
 MEASURED = [(scan, stage) for scan, content in RECORD.items() for stage in content["peak_mb"]]
 RULES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
 
@@ -38,6 +47,13 @@ def test_what_was_measured_fits_and_a_fifth_more_is_not_asked_for(scan: str, sta
 @pytest.mark.parametrize("measured", FIELD_MAPS, ids=lambda item: f"{item['kind']} {item['volume_mb']} MB")
 def test_a_field_map_gets_what_was_measured(measured: dict[str, Any]) -> None:
     need = need_of_field_map_mb(measured["kind"], measured["volume_mb"])
+    job = measured["peak_mb"] + CARRIER_MB
+    assert job <= need <= 1.2 * job
+
+
+@pytest.mark.parametrize("measured", GROUPS, ids=lambda item: f"{item['people']} people")
+def test_a_group_gets_what_was_measured(measured: dict[str, int]) -> None:
+    need = need_of_group_mb(measured["people"])
     job = measured["peak_mb"] + CARRIER_MB
     assert job <= need <= 1.2 * job
 

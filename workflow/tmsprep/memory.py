@@ -4,7 +4,8 @@ Memory grows with the run, and for some stages with the T1w. Both sizes are take
 in 32-bit floats. The size of a file would not do: scans of the same size are compressed to between a third and nothing (air
 outside the head is noise, or was set to 0). The measurements are kept in ``bench/records/memory.json``: a run of 41 minutes
 (984 volumes of 64 x 64 x 46 voxels of 3 mm, three echoes; T1w of 256^3 voxels), the first ten minutes of it as far as they
-went, and the tests' tiny participant; T1w images of other sizes for `check`, and field maps of several.
+went, and the tests' tiny participant; T1w images of other sizes for `check`, field maps of several, and groups of up to
+10,000 people.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ FIELD_MAP_LAWS: dict[str, Law] = {
     "fieldmap": _GRADIENT_ECHO,
 }
 """Of the stage `fieldmap`, by the kind of map; `run_mb` is a volume of it."""
+_GROUP_LEAST_MB, _GROUP_FIXED_MB, _GROUP_PAIR_MB = 361, 306, 16.8e-6
+"""The group's page holds the distance between every two people, 50 million of 10,000."""
 
 
 def need_mb(stage: str, *, run_mb: float = 0.0, echoes: int = 1, t1w_mb: float = 0.0) -> int:
@@ -103,6 +106,12 @@ def need_of_field_map_mb(kind: str, largest_mb: float) -> int:
         Of the largest volume among its images: `volume_mb`.
     """
     return _declared(FIELD_MAP_LAWS[kind](largest_mb, 1, 0.0))
+
+
+def need_of_group_mb(people: int) -> int:
+    """Return the memory that the job should be given that makes the group's table and page, MB."""
+    pairs = people * (people - 1) / 2
+    return _declared(max(_GROUP_LEAST_MB, _GROUP_FIXED_MB + _GROUP_PAIR_MB * pairs))
 
 
 def _declared(peak_mb: float) -> int:
