@@ -42,9 +42,9 @@ class Workflow:
     folder: Path
     config: Path | None = None
 
-    def words(self, *targets: str, cores: int = 2) -> list[str]:
-        """Return the command that runs it as a run of the program does."""
-        words = [sys.executable, "-m", "tmsprep.run_snakemake", *targets, "--snakefile", str(self.snakefile)]
+    def words(self, *targets: str, cores: int = 2, module: str = "tmsprep.run_snakemake") -> list[str]:
+        """Return the command that runs it as a run of the program does, or by another module, with the same settings."""
+        words = [sys.executable, "-m", module, *targets, "--snakefile", str(self.snakefile)]
         words += ["--configfile", str(self.config)] if self.config else []
         words += ["--directory", str(self.folder), "--profile", str(profile_folder("local")), "--cores", str(cores)]
         return [*words, "--quiet", "rules", "host", "reason"]

@@ -62,16 +62,22 @@ def full(flow: flows.Flow, workers: int) -> tuple[Tally, Tally]:
 
 
 def quick(flow: flows.Flow, workers: int) -> tuple[Tally, Tally]:
-    """Disturb a little of everything."""
-    faults = {"scalp": (stage_faults.stopped, stage_faults.too_large)}
-    commands = _disturb_commands(flow, workers, QUICK_KILLS, 2, faults, QUICK_STAGES)
+    """Disturb a little of everything; stage commands and a workflow side by side."""
+    with ThreadPoolExecutor(1) as pool:
+        workflow = pool.submit(_end_of_a_workflow, flow)
+        faults = {"scalp": (stage_faults.stopped, stage_faults.too_large)}
+        commands = _disturb_commands(flow, workers, QUICK_KILLS, 1, faults, QUICK_STAGES)
+        return commands, workflow.result()
+
+
+def _end_of_a_workflow(flow: flows.Flow) -> Tally:
     flows.refill_if_other(flow)
     flows.without_late(flow)
     tally, rng = Tally(), random.Random(3)
     flows.kill_once(flow, flows.order(flow), rng, tally, "while publishing")
     flows.resume(flow, tally, "the end of a workflow")
     tally.add("workflows")
-    return commands, tally
+    return tally
 
 
 def _disturb_commands(
