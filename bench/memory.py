@@ -7,8 +7,8 @@ voxels of 3 mm, compressed 16-bit integers) goes through the whole workflow with
 then the first ten minutes of it do, which show how memory grows with the length, and a minute with each kind of field map,
 as far as that. `_memory_probe` tells what is measured. A rule should declare what its stage takes and at most a fifth more:
 with less it is killed on a cluster, with more nodes stand idle. --quick does the same on the tests' tiny participant, two
-jobs at a time. With --folder scans and results are kept there, and what is done of it is not done again; without, it takes an
-hour and 4 GB of disk.
+jobs at a time. With --folder scans and results are kept there, and what is done of it is not done again; without, it takes
+an hour and 4 GB of disk.
 """
 
 from __future__ import annotations
