@@ -6,9 +6,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmsprep.scheduling import ReadyJobs
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = 40
@@ -124,6 +129,44 @@ def test_a_job_that_fails_ends_the_run_or_lets_the_others_go_on(tmp_path: Path, 
     made = len(list(tmp_path.glob("*.end")))
     assert made == JOBS - 1 if keep_going else made < JOBS - 1
     assert "BUG" not in result.stderr
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A job as far as it matters here."""
+
+    number: int
+    priority: int
+
+
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["add", "update", "remove", "discard", "take out", "clear"]), st.integers(0, 9)), max_size=40
+)
+
+
+@given(CHANGES, st.integers(0, 12))
+def test_the_ready_jobs_of_the_highest_priority(changes: list[tuple[str, int]], number: int) -> None:
+    """However the set was changed: as a list that is sorted anew each time."""
+    jobs = [Ready(index, index % 4) for index in range(10)]
+    ready, plain = ReadyJobs(jobs[:2]), jobs[:2]
+    for change, index in changes:
+        job = jobs[index]
+        gone = [job] if job in plain else []
+        if change in {"add", "update"}:
+            plain += [] if gone else [job]
+            ready.add(job) if change == "add" else ready.update([job])
+            continue
+        plain = [] if change == "clear" else [other for other in plain if other not in gone]
+        if change == "clear":
+            ready.clear()
+        elif change == "take out":
+            ready -= {job}
+        elif change == "discard" or not gone:
+            ready.discard(job)
+        else:
+            ready.remove(job)
+    assert ready == set(plain)
+    assert ready.highest(number) == sorted(plain, key=lambda job: -job.priority)[:number]
 
 
 def edges(text: str) -> set[tuple[str, str]]:

@@ -3,23 +3,70 @@
 Whenever a job has ended, Snakemake (9.27) looks for the next ones. In each of these passes its `JobScheduler` visits all
 jobs that are ready and all that remain, and asks the file system for the size of each input of those that it may choose
 from, again and again: three quarters of the time that 5,400 jobs take besides their own work, and more with more. Here a
-pass considers so many of the ready jobs as may begin at once, asks for a file's size once (the inputs of a job that is ready
-do not change) or, where sizes decide nothing, never, and leaves out the list of what remains, which the greedy scheduler
-does not read.
+pass considers so many of the ready jobs as may begin at once, those of the highest priority, asks for a size once (the
+inputs of a job that is ready do not change) or, where sizes decide nothing, never, and leaves out the list of what remains,
+which the greedy scheduler does not read.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
-from operator import attrgetter
-from typing import Any
+from itertools import islice
+from typing import Any, Self
 
 from snakemake.scheduling.greedy import Scheduler as Greedy
 from snakemake.scheduling.job_scheduler import JobScheduler
 
 _KEPT = 100_000
 """File sizes remembered: those of all jobs in a pass, many times over."""
+
+
+class ReadyJobs(set[Any]):
+    """Jobs that are ready, which tells those of the highest priority without a look at all."""
+
+    def __init__(self, jobs: Iterable[Any] = ()) -> None:
+        super().__init__()
+        self._by_priority: dict[int, dict[Any, None]] = {}
+        self.update(jobs)
+
+    def highest(self, number: int) -> list[Any]:
+        """Return so many (or all) of the highest priority; of the same priority those that have been ready for longest."""
+        found: list[Any] = []
+        for priority in sorted(self._by_priority, reverse=True):
+            found += islice(self._by_priority[priority], number - len(found))
+        return found
+
+    def add(self, element: Any) -> None:
+        """Add a job."""
+        super().add(element)
+        self._by_priority.setdefault(element.priority, {})[element] = None
+
+    def update(self, *s: Iterable[Any]) -> None:
+        """Add jobs."""
+        for jobs in s:
+            for job in jobs:
+                self.add(job)
+
+    def discard(self, element: Any) -> None:
+        """Take a job out, if it is there."""
+        super().discard(element)
+        self._by_priority.get(element.priority, {}).pop(element, None)
+
+    def remove(self, element: Any) -> None:
+        """Take a job out that is there."""
+        super().remove(element)
+        self.discard(element)
+
+    def clear(self) -> None:
+        """Take all out."""
+        super().clear()
+        self._by_priority.clear()
+
+    def __isub__(self, value: Iterable[Any]) -> Self:
+        """Take jobs out."""
+        for job in value:
+            self.discard(job)
+        return self
 
 
 class BoundedScheduler(JobScheduler):
@@ -30,7 +77,7 @@ class BoundedScheduler(JobScheduler):
         """Jobs that are ready: those of the highest priority, as many as ``--scheduler-subsample`` asks for."""
         ready = self._ready
         if self._greedy and self.subsample and len(ready) > self.subsample:
-            return heapq.nlargest(self.subsample, ready, key=attrgetter("priority"))
+            return ready.highest(self.subsample)
         return list(ready)
 
     @property
@@ -60,8 +107,10 @@ class BoundedScheduler(JobScheduler):
         return self._scheduler if isinstance(self._scheduler, Greedy) else None
 
     @property
-    def _ready(self) -> set[Any]:
+    def _ready(self) -> ReadyJobs:
         graph: Any = self.workflow.dag
+        if not isinstance(graph.ready_jobs, ReadyJobs):
+            graph._ready_jobs = ReadyJobs(graph.ready_jobs)
         return graph.ready_jobs
 
 
