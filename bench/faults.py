@@ -30,7 +30,7 @@ from _table import Row, at_least, at_most, finish, note, option_parser
 from tmsprep.provenance.lineage import Lineage
 
 KILLS, LEAST, WORKFLOWS = 200, 2, 12
-QUICK_KILLS, QUICK_STAGES = 20, ("plan", "check", "describe", "scalp", "confounds", "export")
+QUICK_KILLS, QUICK_STAGES = 20, ("plan", "check", "describe", "bold-resample", "confounds", "export")
 CHAIN = 8
 """Kills of the one workflow whose remains at each the others go on from."""
 FROM = (2, 3, 4, 4, 5, 5, 6, 6, 7, 7)
@@ -65,7 +65,7 @@ def quick(flow: flows.Flow, workers: int) -> tuple[Tally, Tally]:
     """Disturb a little of everything; stage commands and a workflow side by side."""
     with ThreadPoolExecutor(1) as pool:
         workflow = pool.submit(_end_of_a_workflow, flow)
-        faults = {"scalp": (stage_faults.stopped, stage_faults.too_large)}
+        faults = {"bold-resample": (stage_faults.stopped, stage_faults.too_large)}
         commands = _disturb_commands(flow, workers, QUICK_KILLS, 1, faults, QUICK_STAGES)
         return commands, workflow.result()
 
