@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmsprep.scheduling import ReadyJobs
+from tmsprep.scheduling import BoundedScheduler, ReadyJobs
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = 40
@@ -129,6 +132,17 @@ def test_a_job_that_fails_ends_the_run_or_lets_the_others_go_on(tmp_path: Path, 
     made = len(list(tmp_path.glob("*.end")))
     assert made == JOBS - 1 if keep_going else made < JOBS - 1
     assert "BUG" not in result.stderr
+
+
+def test_asked_to_stop_while_it_holds_its_lock_it_does_not_wait_for_itself() -> None:
+    """Python runs a signal's handler between two steps of the main thread, which may be within the lock."""
+    scheduler: Any = object.__new__(BoundedScheduler)
+    scheduler._lock, scheduler._open_jobs, scheduler._user_kill = threading.Lock(), threading.Semaphore(0), None
+    with scheduler._lock:
+        scheduler.exit_gracefully(signal.SIGTERM, None)
+        assert scheduler._user_kill is None
+    assert scheduler._open_jobs.acquire(timeout=10)
+    assert scheduler._user_kill == "graceful"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ which the greedy scheduler does not read.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Self
@@ -70,7 +71,7 @@ class ReadyJobs(set[Any]):
 
 
 class BoundedScheduler(JobScheduler):
-    """Snakemake's, each pass bounded; with another than the greedy scheduler as Snakemake has it."""
+    """Snakemake's, each pass bounded; with another than the greedy scheduler the passes are as Snakemake has them."""
 
     @property
     def open_jobs(self) -> list[Any]:
@@ -101,6 +102,10 @@ class BoundedScheduler(JobScheduler):
             sizes.clear()
         for path in paths - sizes.keys():
             sizes[path] = await path.size() if await path.exists() else None
+
+    def exit_gracefully(self, *_: object) -> None:
+        """Begin nothing more, as SIGTERM asks for; in a thread, because what the signal interrupts may hold the lock."""
+        threading.Thread(target=super().exit_gracefully).start()
 
     @property
     def _greedy(self) -> Greedy | None:
