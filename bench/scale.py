@@ -9,8 +9,8 @@ plain Snakemake workflow of the same jobs and edges with the same script: run as
 (`tmsprep.scheduling`) and, for up to 1,000 participants, by Snakemake's own command with the same settings.
 
 Growth is judged by processor seconds, of a process and all that it started, because a shared machine makes waiting longer:
-the exponent of a power of the number of participants through two sizes is 1 where time is proportional to it. All of it
-takes two hours, 8 GB of memory and 2.5 million files, most for the jobs of 10,000: --run 100 1000 leaves those out.
+the exponent of a power of the number of participants through two sizes is 1 where time is proportional to it. The
+jobs of 10,000 take most of the time, more than an hour, and 5 GB of memory: --run 100 1000 leaves them out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ GOAL_PAGE_MB = 20.0
 GOAL_RATIO = 2.0
 """Of the workflow's overhead to that of the plain one."""
 OWN_COMMAND_TO = 1000
-"""Participants up to which Snakemake's own command is run, too: it takes hours for more."""
+"""Participants up to which Snakemake's own command is run, too: a job costs it the more, the more there are."""
 
 
 @dataclass(frozen=True)

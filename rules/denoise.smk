@@ -39,7 +39,7 @@ rule tedana:
         f"{LOGS}/{{folder}}/{{run}}_tedana.log",
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{run}}_tedana.tsv"
-    priority: 6
+    priority: 7
     resources:
         mem_mb=needs("tedana"),
         runtime=grows(120),
@@ -80,7 +80,7 @@ rule denoise:
         f"{LOGS}/{{folder}}/{{run}}_denoise.log",
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{run}}_denoise.tsv"
-    priority: 7
+    priority: 8
     resources:
         mem_mb=needs("denoise"),
         runtime=grows(60),
@@ -132,7 +132,7 @@ rule carpet:
         f"{LOGS}/{{folder}}/{{run}}_carpet.log",
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{run}}_carpet.tsv"
-    priority: 8
+    priority: 10
     resources:
         mem_mb=needs("carpet"),
         runtime=grows(15),

@@ -24,7 +24,7 @@ rule export:
         f"{LOGS}/{{folder}}/{{unit}}_export.log",
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_export.tsv"
-    priority: 10
+    priority: 12
     resources:
         mem_mb=needs("export"),
         runtime=grows(10),

@@ -31,7 +31,7 @@ rule group_arguments:
             *(unit_label(unit) for unit in GROUP for _ in denoise_summaries(unit)),
             *(["--without", *WITHOUT] if WITHOUT else []),
         ],
-    priority: 12
+    priority: 14
     localrule: True
     run:
         Path(output.arguments).write_text("".join(f"{word}\n" for word in params.words), encoding="utf-8")
@@ -54,7 +54,7 @@ rule group:
         f"{LOGS}/group.log",
     benchmark:
         f"{BENCHMARKS}/group.tsv"
-    priority: 13
+    priority: 15
     resources:
         mem_mb=grows(need_of_group_mb(len(GROUP))),
         runtime=grows(15),

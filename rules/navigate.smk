@@ -24,7 +24,7 @@ rule navigate:
         f"{LOGS}/{{folder}}/{{unit}}_navigate.log",
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_navigate.tsv"
-    priority: 9
+    priority: 11
     resources:
         mem_mb=needs("navigate"),
         runtime=grows(15),

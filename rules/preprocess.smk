@@ -113,7 +113,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{run}}_coregister.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_coregister.tsv"
-        priority: 3
+        priority: 4
         resources:
             mem_mb=needs("coregister"),
             runtime=grows(30),
@@ -142,7 +142,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{bold}}_bold_resample.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{bold}}_bold_resample.tsv"
-        priority: 4
+        priority: 5
         resources:
             mem_mb=needs("bold-resample"),
             runtime=grows(60),
@@ -168,7 +168,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{run}}_confounds.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_confounds.tsv"
-        priority: 5
+        priority: 6
         resources:
             mem_mb=needs("confounds"),
             runtime=grows(30),
@@ -184,6 +184,7 @@ if STUDY.engine is Engine.BUILTIN:
                 path.as_posix()
                 for path in STUDY.runs[wildcards.run].fieldmap.sidecars[int(wildcards.index)]
             ],
+            checked=checked,
         output:
             merged=f"{WORK}/{{folder}}/{{run}}_fieldmap-{{index}}.json",
         log:
@@ -213,7 +214,7 @@ if STUDY.engine is Engine.BUILTIN:
             f"{LOGS}/{{folder}}/{{run}}_fieldmap.log",
         benchmark:
             f"{BENCHMARKS}/{{folder}}/{{run}}_fieldmap.tsv"
-        priority: 2
+        priority: 3
         resources:
             mem_mb=needs_of_field_map,
             runtime=grows(30),

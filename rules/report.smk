@@ -76,7 +76,7 @@ rule report:
         f"{LOGS}/{{label}}_report.log",
     benchmark:
         f"{BENCHMARKS}/{{label}}_report.tsv"
-    priority: 11
+    priority: 13
     resources:
         mem_mb=needs("report"),
         runtime=grows(15),

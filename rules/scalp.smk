@@ -19,7 +19,7 @@ rule scalp:
         f"{LOGS}/{{folder}}/{{anat}}_scalp.log",
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{anat}}_scalp.tsv"
-    priority: 4
+    priority: 9
     resources:
         mem_mb=needs("scalp"),
         runtime=grows(15),
@@ -58,7 +58,7 @@ rule beamf3:
         f"{LOGS}/{{folder}}/{{anat}}_beamf3.log",
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{anat}}_beamf3.tsv"
-    priority: 5
+    priority: 10
     resources:
         mem_mb=needs("beamf3"),
         runtime=grows(15),

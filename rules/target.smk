@@ -39,7 +39,7 @@ rule target:
         f"{LOGS}/{{folder}}/{{unit}}_target.log",
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_target.tsv"
-    priority: 8
+    priority: 10
     threads: 2
     resources:
         mem_mb=needs("target"),

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.whole import Finished, as_fmriprep_outputs
 from tmsprep.scheduling import BoundedScheduler, ReadyJobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,11 +205,28 @@ SETTING_UP = {"plan", "describe", "fmriprep_image", "templateflow", "fsaverage"}
 """What all participants wait for."""
 
 
-@pytest.mark.parametrize("engine", ["builtin", "fmriprep"])
-def test_priorities_rise_towards_the_page(tiny: Path, tmp_path: Path, engine: str) -> None:
+FIRST = {"builtin": "check", "fmriprep": "check", "existing": "tedana"}
+"""By engine: with which rule a participant begins."""
+
+
+def test_every_rule_has_a_priority() -> None:
+    """Also those that the graphs below do not show."""
+    rank = priorities()
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
+    assert set(re.findall(r"^ *rule (\w+):", text, re.MULTILINE)) - rank.keys() == {"participants"}
+    assert min(rank.values()) == rank["check"] == 1
+    assert rank["check"] < rank["merged_sidecar"] < rank["fieldmap"] < rank["coregister"]
+
+
+@pytest.mark.parametrize("engine", FIRST)
+def test_priorities_rise_towards_the_page(whole: Finished, tmp_path: Path, engine: str) -> None:
     (tmp_path / "license.txt").write_text("none")
-    config = [f"bids_dir={tiny}", f"output_dir={tmp_path / 'out'}", "circuit=example", f"preproc={engine}"]
-    config += [f"fs_license_file={tmp_path / 'license.txt'}", "container_runtime=none"] if engine == "fmriprep" else []
+    config = [f"bids_dir={whole.bids_dir}", f"output_dir={tmp_path / 'out'}", "circuit=example"]
+    config += {
+        "builtin": ["preproc=builtin"],
+        "fmriprep": ["preproc=fmriprep", f"fs_license_file={tmp_path / 'license.txt'}", "container_runtime=none"],
+        "existing": [f"derivatives=['fmriprep={as_fmriprep_outputs(whole, tmp_path / 'fmriprep')}']"],
+    }[engine]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
     result = subprocess.run(
         [*command, "--cores", "1", "--rulegraph", "--config", *config],
@@ -224,4 +242,6 @@ def test_priorities_rise_towards_the_page(tiny: Path, tmp_path: Path, engine: st
         if needing not in {"all", "participants"} and needed not in SETTING_UP:
             assert 1 <= rank[needed] < rank[needing], (needed, needing)
     work = {name for edge in found for name in edge} - {"all", "participants"}
+    begins = work - SETTING_UP - {needing for needed, needing in found if needed not in SETTING_UP}
+    assert min(begins, key=rank.__getitem__) == FIRST[engine], "what ends others goes before what begins one more"
     assert max(rank[name] for name in work - SETTING_UP) < min(rank[name] for name in work & SETTING_UP)
