@@ -1,9 +1,9 @@
 # What all rules share: the study (options and plan), where things go, and the form of the wildcards.
 #
-# A rule's priority is the higher the nearer it is to a participant's page, so that one who is begun is finished before the
-# next begins, and the highest for what all wait for. A participant begins with the check or, where all are preprocessed, with
-# tedana or denoise, after everybody's scalp, which takes seconds. None is 0, which the greedy scheduler cannot tell from
-# "does not fit".
+# A rule's priority is the higher the nearer it is to a participant's page, so that of the jobs that fit those go first that
+# finish who is begun, and the highest for what all wait for. A participant begins with the check or, where all are
+# preprocessed, with tedana or denoise, after everybody's scalp, which takes seconds. None is 0, which the greedy scheduler
+# cannot tell from "does not fit".
 import gc
 import os
 import sys

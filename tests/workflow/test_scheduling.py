@@ -1,4 +1,4 @@
-"""A pass of the scheduler costs the same however many jobs there are, and who is begun is finished before the next."""
+"""A pass of the scheduler costs the same however many jobs there are, and the nearest to the end goes first."""
 
 from __future__ import annotations
 
