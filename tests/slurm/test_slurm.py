@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,8 +35,10 @@ PROGRAM = str(Path(sys.executable).with_name("tmsprep"))
 QUICK = ["--seconds-between-status-checks", "3", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
 OPTIONS = ["--skip-bids-validation", "--bootstrap-draws", "500"]
 BUILTIN = os.environ.get("TMSPREP_SLURM_BUILTIN") == "1"
-KILLED, CANCELLED = ("anatomy", "normalise") if BUILTIN else ("scalp", "denoise")
-"""Stages during which the program is killed, and a job cancelled."""
+FIRST = ("anatomy",) if BUILTIN else ("scalp", "tedana")
+"""The program is killed in the first of these, whoever's."""
+CANCELLED, KILLED = "target", "report"
+"""Stages whose job is cancelled, and whose process is killed, in the run that goes on: none was submitted before it."""
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +101,8 @@ class Run:
         self.process.wait()
 
 
-def stage_process(output_dir: Path, stage: str, label: str) -> Callable[[], int | None]:
-    """Return what finds the process of a stage of a participant."""
+def stage_process(output_dir: Path, stage: str) -> Callable[[], int | None]:
+    """Return what finds the process of a stage, of whichever participant comes to it."""
 
     def find() -> int | None:
         for folder in Path("/proc").glob("[0-9]*"):
@@ -107,7 +110,8 @@ def stage_process(output_dir: Path, stage: str, label: str) -> Callable[[], int 
                 words = (folder / "cmdline").read_bytes().decode().split("\0")
             except OSError:
                 continue
-            if stage in words and "stage" in words and any(f"{output_dir}/" in word and label in word for word in words):
+            named = ("stage", stage) in pairwise(words)
+            if named and any(f"{output_dir}/" in word for word in words):
                 return int(folder.name)
         return None
 
@@ -130,7 +134,7 @@ def test_killed_on_the_cluster_it_ends_with_the_bytes_of_the_local_run(
 ) -> None:
     output_dir = tmp_path_factory.mktemp("cluster") / "out"
     first = Run(three, output_dir, options)
-    first.until(stage_process(output_dir, KILLED, "sub-01"))
+    first.until(partial(first_of, {stage: stage_process(output_dir, stage) for stage in FIRST}))
     first.kill()
     until = time.monotonic() + 10  # the last of what was killed may take a moment to go
     while (held := holder(output_dir)) is not None and held.alive and time.monotonic() < until:
@@ -142,12 +146,11 @@ def test_killed_on_the_cluster_it_ends_with_the_bytes_of_the_local_run(
 
     second = Run(three, output_dir, options)
     second.until(lambda: 1 if "going on where it stopped" in second.text else None)
-    ended = {CANCELLED: "sub-02", "tedana": "sub-03"}
-    still = {stage: stage_process(output_dir, stage, label) for stage, label in ended.items()}
+    still = {stage: stage_process(output_dir, stage) for stage in (CANCELLED, KILLED)}
     while still:
         stage, process = second.until(partial(first_of, still))
         still.pop(stage)
-        if stage == "tedana":
+        if stage == KILLED:
             os.kill(process, signal.SIGKILL)
         else:
             cancelled = job_of(process)
