@@ -30,7 +30,7 @@ from _faults_common import (
     wait_for,
 )
 
-OPTIONS = ("--preproc", "builtin", "--circuit", "example", "--skip-bids-validation", "--bootstrap-draws", "500")
+OPTIONS = ("--circuit", "example", "--skip-bids-validation", "--bootstrap-draws", "500", "--nprocs", "2")
 _MINUTES = 60
 _LATER_S = 8.0
 _CLOCKED = ("logs/", "benchmarks/", "ro-crate-metadata.json")
@@ -53,11 +53,9 @@ class Flow:
     """A dataset, and the place of its output: Snakemake knows outputs by their absolute paths."""
 
     home: Path
-
-    @property
-    def bids(self) -> Path:
-        """The dataset."""
-        return self.home / "bids"
+    bids: Path
+    preprocessing: tuple[str, ...]
+    """The options that say where preprocessed data come from."""
 
     @property
     def out(self) -> Path:
@@ -77,7 +75,7 @@ class Flow:
     @property
     def words(self) -> tuple[str, ...]:
         """The command, always the same."""
-        return (*PROGRAM, str(self.bids), str(self.out), "participant", "group", *OPTIONS, "--nprocs", "2")
+        return (*PROGRAM, str(self.bids), str(self.out), "participant", "group", *self.preprocessing, *OPTIONS)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -102,6 +100,7 @@ class Flow:
         if self.undisturbed.exists():
             return
         shutil.rmtree(self.out, ignore_errors=True)
+        self.home.mkdir(parents=True, exist_ok=True)
         ended = self.run()
         if ended.status:
             raise RuntimeError(ended.text[-3000:])
@@ -196,6 +195,17 @@ def killed_from(flow: Flow, snapshot: Path | None, index: int, *, twice: bool = 
     resume(flow, tally, where)
     tally.add("workflows")
     return _ended(tally, began, where)
+
+
+def killed_near_the_end(flow: Flow) -> Tally:
+    """Kill a finished workflow that has its last outputs to write again, resume to the end."""
+    tally, began, rng = Tally(), time.monotonic(), random.Random(3)
+    refill_if_other(flow)
+    without_late(flow)
+    kill_once(flow, order(flow), rng, tally, "while publishing")
+    resume(flow, tally, "the end of a workflow")
+    tally.add("workflows")
+    return _ended(tally, began, "the end of a workflow")
 
 
 def _ended(tally: Tally, began: float, what: str) -> Tally:

@@ -8,12 +8,11 @@ send), meet a full disk, a limit of file sizes or a read-only folder. Whole work
 and resumed with the same command. After each kill no file under its final name may be partial; after the next run all must
 be what an undisturbed run writes, byte for byte (records without their clocks), and nothing else may be there. Disks are
 mounted for some faults, which takes the right to: those are left out without it. --quick: 20 kills of stage commands and a
-part of one workflow.
+part of one workflow, on a participant that comes preprocessed.
 """
 
 from __future__ import annotations
 
-import random
 import shutil
 import sys
 import tempfile
@@ -24,13 +23,14 @@ from pathlib import Path
 
 import _faults_flow as flows
 import _faults_stages as stage_faults
-import trial
 from _faults_common import Tally
+from _faults_data import preprocessed
+from _memory_data import tiny
 from _table import Row, at_least, at_most, finish, note, option_parser
 from tmsprep.provenance.lineage import Lineage
 
 KILLS, LEAST, WORKFLOWS = 200, 2, 12
-QUICK_KILLS, QUICK_STAGES = 20, ("plan", "check", "describe", "bold-resample", "confounds", "export")
+QUICK_KILLS, QUICK_STAGES = 20, ("plan", "describe", "denoise", "carpet", "export")
 CHAIN = 8
 """Kills of the one workflow whose remains at each the others go on from."""
 FROM = (2, 3, 4, 4, 5, 5, 6, 6, 7, 7)
@@ -44,12 +44,19 @@ def main(words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.folder or Path(scratch)).resolve()
-        trial.scan(folder / "bids", 1)
-        flow = flows.Flow(folder)
-        flow.prepare()
         began = time.monotonic()
+        flow = _flow(folder, quick=options.quick)
+        flow.prepare()
         parts = quick(flow, options.workers) if options.quick else full(flow, options.workers)
         return finish([*rows(*parts, quick=options.quick), note("seconds", time.monotonic() - began, "s")], options.json)
+
+
+def _flow(folder: Path, *, quick: bool) -> flows.Flow:
+    bids = tiny(folder)
+    if not quick:
+        return flows.Flow(folder / "whole", bids, ("--preproc", "builtin"))
+    given = preprocessed(bids, bids.with_name(f"{bids.name}-anatomy"), folder / "fmriprep")
+    return flows.Flow(folder / "quick", bids, ("--derivatives", f"fmriprep={given}"))
 
 
 def full(flow: flows.Flow, workers: int) -> tuple[Tally, Tally]:
@@ -64,20 +71,10 @@ def full(flow: flows.Flow, workers: int) -> tuple[Tally, Tally]:
 def quick(flow: flows.Flow, workers: int) -> tuple[Tally, Tally]:
     """Disturb a little of everything; stage commands and a workflow side by side."""
     with ThreadPoolExecutor(1) as pool:
-        workflow = pool.submit(_end_of_a_workflow, flow)
-        faults = {"bold-resample": (stage_faults.stopped, stage_faults.too_large)}
+        workflow = pool.submit(flows.killed_near_the_end, flow)
+        faults = {"denoise": (stage_faults.stopped, stage_faults.too_large)}
         commands = _disturb_commands(flow, workers, QUICK_KILLS, 1, faults, QUICK_STAGES)
         return commands, workflow.result()
-
-
-def _end_of_a_workflow(flow: flows.Flow) -> Tally:
-    flows.refill_if_other(flow)
-    flows.without_late(flow)
-    tally, rng = Tally(), random.Random(3)
-    flows.kill_once(flow, flows.order(flow), rng, tally, "while publishing")
-    flows.resume(flow, tally, "the end of a workflow")
-    tally.add("workflows")
-    return tally
 
 
 def _disturb_commands(

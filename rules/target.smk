@@ -40,7 +40,6 @@ rule target:
     benchmark:
         f"{BENCHMARKS}/{{folder}}/{{unit}}_target.tsv"
     priority: 10
-    threads: 2
     resources:
         mem_mb=needs("target"),
         runtime=grows(60),

@@ -37,7 +37,7 @@ _LEAST_PART = 1 / 3
 """Of the volumes: with less, a part says nothing about the whole (six minutes have one minute of even blocks)."""
 _CHANCE_PAIRS = 20_000
 _WORKERS = 2
-"""Threads; the rule `target` asks for as many."""
+"""Threads, for seconds. The rule asks for one core: a job of two would wait behind all the jobs of one on a busy machine."""
 _RESAMPLED = (Method.TIMECOURSE, Method.SEED, Method.SIMILARITY, Method.SIMILARITY_LINEAR)
 """Methods whose scores follow from sums over volumes; a parcel's do not."""
 _COMPARED = (Method.TIMECOURSE, Method.SIMILARITY_LINEAR, Method.SEED, Method.PARCEL)
