@@ -19,19 +19,7 @@ from _scale_data import names
 from tmsprep.workflow_files import profile_folder, snakefile
 
 _CALL = '"tmsprep stage '
-_SCRIPT = """#!/bin/sh
-out=
-for word in "$@"; do
-  case $word in
-    --out-*) out=1 ;;
-    --*) out= ;;
-    *) if [ "$out" ]; then
-         : > "$word"
-         case $word in *.nii.gz) : > "${word%.nii.gz}.json" ;; *.tsv) : > "${word%.tsv}.json" ;; esac
-       fi ;;
-  esac
-done
-"""
+_STUB = Path(__file__).with_name("_scale_stub.sh")
 
 
 @dataclass(frozen=True)
@@ -77,18 +65,11 @@ def stub_workflow(folder: Path, config: Path) -> Workflow:
     source = snakefile()
     shutil.copytree(source.parent / "rules", folder / "rules")
     shutil.copy(source, folder)
-    script = _write_script(folder)
+    script = Path(shutil.copy(_STUB, folder))
     for path in (folder / "rules").glob("*.smk"):
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace(_CALL, f'"{script} '), encoding="utf-8")
     return Workflow(folder / source.name, config.parent, config)
-
-
-def _write_script(folder: Path) -> Path:
-    script = folder / "stub.sh"
-    script.write_text(_SCRIPT, encoding="utf-8")
-    script.chmod(0o755)
-    return script
 
 
 @dataclass(frozen=True)
@@ -155,7 +136,7 @@ JOBS = len(SHAPE)
 def plain_workflow(folder: Path, bids: Path, size: int) -> Workflow:
     """Write the plain workflow for a dataset of so many participants."""
     folder.mkdir(parents=True)
-    script = _write_script(folder)
+    script = Path(shutil.copy(_STUB, folder))
     pages = ", ".join(f'"{name}/page"' for name in names(size))
     rules = [f"rule participants:\n    input: {pages}\n", *(_rule_text(rule, bids, script) for rule in SHAPE)]
     path = folder / "Snakefile"

@@ -22,6 +22,8 @@ from tests.workflow.conftest import copy_participant
 from tmsprep.scheduling import BoundedScheduler, ReadyJobs
 
 ROOT = Path(__file__).resolve().parents[2]
+STUB = ROOT / "bench" / "_scale_stub.sh"
+"""A stage that only leaves its outputs, empty."""
 JOBS = 40
 SNAKEFILE = f"""
 rule all:
@@ -249,35 +251,16 @@ def test_priorities_rise_towards_the_page(whole: Finished, tmp_path: Path, engin
     assert max(rank[name] for name in work - SETTING_UP) < min(rank[name] for name in work & SETTING_UP)
 
 
-STUB = """#!/bin/sh
-# A stage that only leaves its outputs, empty, and their sidecars.
-out=
-for word in "$@"; do
-  case $word in
-    --out-*) out=1 ;;
-    --*) out= ;;
-    *) if [ "$out" ]; then
-         : > "$word"
-         case $word in *.nii.gz) : > "${word%.nii.gz}.json" ;; *.tsv) : > "${word%.tsv}.json" ;; esac
-       fi ;;
-  esac
-done
-"""
-
-
 def test_the_first_page_is_there_before_the_last_participant_begins(whole: Finished, tmp_path: Path) -> None:
     """With fewer cores than participants: what a page needs does not wait for cores that others take one by one."""
     bids_dir = tmp_path / "bids"
     shutil.copytree(whole.bids_dir, bids_dir)
     for label in ("02", "03", "04", "05"):
         copy_participant(bids_dir, "01", label)
-    stub = tmp_path / "stub.sh"
-    stub.write_text(STUB)
-    stub.chmod(0o755)
     shutil.copytree(ROOT / "rules", tmp_path / "rules")
     shutil.copy(ROOT / "Snakefile", tmp_path)
     for path in (tmp_path / "rules").glob("*.smk"):
-        path.write_text(path.read_text(encoding="utf-8").replace('"tmsprep stage ', f'"{stub} '), encoding="utf-8")
+        path.write_text(path.read_text(encoding="utf-8").replace('"tmsprep stage ', f'"{STUB} '), encoding="utf-8")
     command = [sys.executable, "-m", "tmsprep.run_snakemake", "participants", "--snakefile", str(tmp_path / "Snakefile")]
     command += ["--directory", str(tmp_path / "work"), "--profile", str(ROOT / "profiles" / "local"), "--cores", "2"]
     command += ["--config", f"bids_dir={bids_dir}", f"output_dir={tmp_path / 'out'}", "circuit=example", "preproc=builtin"]
