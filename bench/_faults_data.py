@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from tmsprep.itk_composite import write_steps
 from tmsprep.preprocess.contract import BOLD, Anatomy, Functional, path
 from tmsprep.spaces import AffineStep, Grid, Transform, load_itk_affines, resample
 
-ROOT = Path(__file__).resolve().parent.parent
 LABEL, RUN = "sub-01", "sub-01_task-rest"
 _DESCRIPTION = {
     "Name": "fMRIPrep",
@@ -34,7 +32,7 @@ def preprocessed(bids: Path, anatomy: Path, folder: Path) -> Path:
     bids
         The dataset with its truth.
     anatomy
-        What the participant was simulated from: ``t1w``, ``gm``, ``wm`` and ``csf``, on the grid of the T1w.
+        What the participant was simulated from: ``t1w``, ``gm``, ``wm`` and ``csf`` on one grid, ``to_mni.txt``.
     folder
         Where to write.
     """
@@ -51,9 +49,6 @@ def preprocessed(bids: Path, anatomy: Path, folder: Path) -> Path:
 
 
 def _anatomy(source: Path, folder: Path) -> None:
-    sys.path.insert(0, str(ROOT))
-    from tests.tiny import T1W_FROM_MNI
-
     names = {item: Path(path(folder, LABEL, item).format(anat=LABEL)) for item in Anatomy}
     shutil.copyfile(source / "t1w.nii.gz", names[Anatomy.T1W])
     tissues = {Anatomy.CSF: "csf", Anatomy.GM: "gm", Anatomy.WM: "wm"}
@@ -66,9 +61,9 @@ def _anatomy(source: Path, folder: Path) -> None:
     # fMRIPrep's labels: 1 is grey matter, 2 white matter, 3 fluid
     labels = np.where(brain, np.array([3, 1, 2])[maps.argmax(axis=0)], 0)
     save_nifti(names[Anatomy.DSEG], labels.astype(np.uint8), affine, xform_code=1)
-    # an image is pulled from the T1w by where the template's points lie in it
-    write_steps(names[Anatomy.T1W_TO_MNI], [AffineStep(T1W_FROM_MNI)])
-    write_steps(names[Anatomy.MNI_TO_T1W], [AffineStep(np.linalg.inv(T1W_FROM_MNI))])
+    (t1w_from_mni,) = load_itk_affines(source / "to_mni.txt")
+    write_steps(names[Anatomy.T1W_TO_MNI], [AffineStep(t1w_from_mni)])
+    write_steps(names[Anatomy.MNI_TO_T1W], [AffineStep(np.asarray(np.linalg.inv(t1w_from_mni), dtype=np.float64))])
 
 
 def _functional(bids: Path, folder: Path) -> None:
@@ -85,6 +80,7 @@ def _functional(bids: Path, folder: Path) -> None:
     shutil.copyfile(truth / _TRUTH_XFM, names[Functional.BOLDREF_TO_T1W])
     shutil.copyfile(truth / f"{RUN}_desc-truth_motion.tsv", names[Functional.CONFOUNDS])
     brain = load_nifti(Path(path(folder, LABEL, Anatomy.BRAIN_MASK).format(anat=LABEL)))
-    run_from_t1w = Transform.from_matrix(np.linalg.inv(load_itk_affines(truth / _TRUTH_XFM)[0]))
-    there = resample(read_data(brain), Grid.of(brain).affine_ras_mm, grid, run_from_t1w, order=1) > 0.5
+    (run_from_t1w,) = load_itk_affines(truth / _TRUTH_XFM)
+    t1w_to_run = Transform.from_matrix(np.linalg.inv(run_from_t1w))
+    there = resample(read_data(brain), Grid.of(brain).affine_ras_mm, grid, t1w_to_run, order=1) > 0.5
     save_nifti(names[Functional.BRAIN_MASK], there.astype(np.uint8), grid.affine_ras_mm, xform_code=1)

@@ -202,9 +202,9 @@ def killed_near_the_end(flow: Flow) -> Tally:
     tally, began, rng = Tally(), time.monotonic(), random.Random(3)
     refill_if_other(flow)
     without_late(flow)
-    kill_once(flow, order(flow), rng, tally, "while publishing")
+    killed = kill_once(flow, order(flow), rng, tally, "while publishing")
     resume(flow, tally, "the end of a workflow")
-    tally.add("workflows")
+    tally.add("workflows", int(killed))
     return _ended(tally, began, "the end of a workflow")
 
 

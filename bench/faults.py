@@ -30,7 +30,7 @@ from _table import Row, at_least, at_most, finish, note, option_parser
 from tmsprep.provenance.lineage import Lineage
 
 KILLS, LEAST, WORKFLOWS = 200, 2, 12
-QUICK_KILLS, QUICK_STAGES = 20, ("plan", "describe", "denoise", "carpet", "export")
+QUICK_KILLS, QUICK_STAGES = 20, ("plan", "describe", "carpet", "export")
 CHAIN = 8
 """Kills of the one workflow whose remains at each the others go on from."""
 FROM = (2, 3, 4, 4, 5, 5, 6, 6, 7, 7)
@@ -72,7 +72,7 @@ def quick(flow: flows.Flow, workers: int) -> tuple[Tally, Tally]:
     """Disturb a little of everything; stage commands and a workflow side by side."""
     with ThreadPoolExecutor(1) as pool:
         workflow = pool.submit(flows.killed_near_the_end, flow)
-        faults = {"denoise": (stage_faults.stopped, stage_faults.too_large)}
+        faults = {"carpet": (stage_faults.stopped, stage_faults.too_large)}
         commands = _disturb_commands(flow, workers, QUICK_KILLS, 1, faults, QUICK_STAGES)
         return commands, workflow.result()
 

@@ -171,7 +171,8 @@ def test_killed_on_the_cluster_it_ends_with_the_bytes_of_the_local_run(
     found = compare(local.output_dir, output_dir)
     assert found.identical_files == found.files > 100
     assert not list(output_dir.rglob(".tmp-*"))
-    assert "3" in second.text.split("Targets (scanner RAS")[1]
+    table = second.text.split("Targets (scanner RAS")[1]
+    assert re.findall(r"sub-\d+", table) == ["sub-01", "sub-02", "sub-03"]
 
 
 def test_what_is_done_is_not_submitted_again(

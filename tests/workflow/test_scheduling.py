@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import signal
@@ -22,8 +23,6 @@ from tests.workflow.conftest import copy_participant
 from tmsprep.scheduling import BoundedScheduler, ReadyJobs
 
 ROOT = Path(__file__).resolve().parents[2]
-STUB = ROOT / "bench" / "_scale_stub.sh"
-"""A stage that only leaves its outputs, empty."""
 JOBS = 40
 SNAKEFILE = f"""
 rule all:
@@ -251,22 +250,25 @@ def test_priorities_rise_towards_the_page(whole: Finished, tmp_path: Path, engin
     assert max(rank[name] for name in work - SETTING_UP) < min(rank[name] for name in work & SETTING_UP)
 
 
-def test_the_first_page_is_there_before_the_last_participant_begins(whole: Finished, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["builtin", "existing"])
+def test_the_first_page_is_there_before_the_last_participant_begins(
+    whole: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
     """With fewer cores than participants: what a page needs does not wait for cores that others take one by one."""
-    bids_dir = tmp_path / "bids"
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    scale: Any = importlib.import_module("_scale_workflow")
+    bids_dir, labels = tmp_path / "bids", ("01", "02", "03", "04", "05")
     shutil.copytree(whole.bids_dir, bids_dir)
-    for label in ("02", "03", "04", "05"):
+    for label in labels[1:]:
         copy_participant(bids_dir, "01", label)
-    shutil.copytree(ROOT / "rules", tmp_path / "rules")
-    shutil.copy(ROOT / "Snakefile", tmp_path)
-    for path in (tmp_path / "rules").glob("*.smk"):
-        path.write_text(path.read_text(encoding="utf-8").replace('"tmsprep stage ', f'"{STUB} '), encoding="utf-8")
-    command = [sys.executable, "-m", "tmsprep.run_snakemake", "participants", "--snakefile", str(tmp_path / "Snakefile")]
-    command += ["--directory", str(tmp_path / "work"), "--profile", str(ROOT / "profiles" / "local"), "--cores", "2"]
-    command += ["--config", f"bids_dir={bids_dir}", f"output_dir={tmp_path / 'out'}", "circuit=example", "preproc=builtin"]
+    flow = scale.stub_workflow(tmp_path / "workflow", scale.write_config(bids_dir, tmp_path / "out"))
+    command = flow.words("participants")
+    if engine == "existing":
+        command += ["--config", f"derivatives=['fmriprep={as_fmriprep_outputs(whole, tmp_path / 'fmriprep', labels)}']"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
     ended = re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", result.stderr, re.MULTILINE)
-    assert ended.count("report") == ended.count("check") == 5
-    last_check = len(ended) - 1 - ended[::-1].index("check")
-    assert ended.index("report") < last_check, ended
+    assert ("anatomy" in ended) == (engine == "builtin")
+    assert ended.count("report") == ended.count(FIRST[engine]) == len(labels)
+    last_first_step = len(ended) - 1 - ended[::-1].index(FIRST[engine])
+    assert ended.index("report") < last_first_step, ended
